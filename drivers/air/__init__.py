@@ -1,0 +1,1 @@
+"""Sensors of the domain air, one folder each."""

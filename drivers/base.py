@@ -1,0 +1,262 @@
+"""The whole vocabulary in which a sensor describes itself: values only, no I/O, no time.
+
+A driver is a declaration (`Driver`) and one pure function (`decode`). What is said on the wire is a `Script`
+of `Command`s; who says it, and when, is the business of another room.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+OptionValue = bool | int | float | str
+Options = Mapping[str, OptionValue]
+Inputs = Mapping[str, float]
+F8 = npt.NDArray[np.float64]
+U1 = npt.NDArray[np.uint8]
+I4 = npt.NDArray[np.int32]
+
+
+class Kind(StrEnum):
+    """How the readings of a channel may be averaged."""
+
+    SCALAR = "scalar"  # arithmetic mean
+    LEVEL = "level"  # dB: energy mean, never arithmetic
+    ANGLE = "angle"  # degrees: circular mean
+    COUNTER = "counter"  # a running total: differences, wrap and reset
+    COUNT = "count"  # events per row: summed
+    SPEED = "speed"  # the sign is the direction (+ towards the sensor); statistics are of the magnitude
+
+
+class Fault(IntEnum):
+    """The verdict on one frame."""
+
+    OK = 0
+    NOT_DATA = 1  # an acknowledgement, an echo: neither good nor bad
+    LENGTH = 2
+    CHECK = 3
+    DEVICE = 4  # the device says that it is not well
+    NOT_READY = 5
+    SANITY = 6  # well-formed, but cannot be true
+    BUG = 7  # our own decoder failed on it: never said by a decoder
+
+
+class Mark(IntEnum):
+    """The verdict on one value of a good frame."""
+
+    OK = 0
+    MISSING = 1  # a sentinel: the device says "unknown"
+    SATURATED = 2
+    WARM_UP = 3
+    NOT_STABLE = 4  # a status register casts doubt on this value
+
+
+class Miss(StrEnum):
+    """Why a scheduled poll gave no frame."""
+
+    TIMEOUT = "timeout"
+    NACK = "nack"
+    SHORT = "short"
+    NOT_READY = "not_ready"
+    LINK_DOWN = "link_down"
+    BACK_OFF = "back_off"
+    OVERRUN = "overrun"  # the bus was busy until the next slot was due
+
+
+class PieceKind(IntEnum):
+    """What a run of bytes in a stream turned out to be."""
+
+    FRAME = 0
+    BAD_CHECK = 1
+    GARBAGE = 2
+
+
+class Piece(NamedTuple):
+    """A run of bytes cut from a stream; the pieces of a stream joined are the stream."""
+
+    data: bytes
+    kind: PieceKind
+
+
+class Framer(Protocol):
+    """Cuts a stream into pieces; without state, so the caller keeps (and may save) the rest."""
+
+    def split(self, buffer: bytes, *, final: bool = False) -> tuple[list[Piece], bytes]:
+        """Cut what can be cut; return the pieces and the bytes that still wait for more.
+
+        Feeding `rest + more` again gives the same pieces for any cut of the stream. With `final` nothing waits:
+        an unfinished tail comes out as GARBAGE.
+        """
+        ...
+
+
+Tx = bytes | Callable[[Inputs, Options], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One thing said to a device, with all that the bus must know about it."""
+
+    name: str
+    tx: Tx = b""
+    rx: int | Framer = 0  # bytes of the reply, or a Framer where its length is unknown
+    wait_s: float = 0.0  # between write and read; 0 on I2C: one combined transfer with a repeated start
+    settle_s: float = 0.0  # after the reply, before the next command
+    timeout_s: float = 0.1
+    until: tuple[int, int, int] | None = None  # (index, mask, value): ask again while reply[index] & mask != value
+    poll_s: float = 0.002
+    tries: int = 1  # 1: must not be repeated (a read that resets what it reads)
+    expect: bytes | None = None  # prefix of the right reply; others are skipped and counted
+    nack_ok: bool = False  # a wake pulse: nobody answers
+    drain: bool = False  # throw away stale input first
+    keep: bool = True  # the reply is part of the frame
+
+
+Script = tuple[Command, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """Asked at a fixed period: one script, one slot, one frame or one miss."""
+
+    script: Script
+    every_s: float = 1.0
+    min_s: float = 0.1
+
+
+EVENTS = 0.0  # nominal_s of a stream that speaks only when something happens
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """Speaks by itself; `nominal_s` is its period (EVENTS: when something happens)."""
+
+    framer: Framer
+    nominal_s: float = 1.0
+    idle_s: float = 5.0  # silence after which `alive` is asked
+    alive: Script = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Chore:
+    """A script beside the measurement: its kept reply joins the context of decode."""
+
+    script: Script
+    every_s: float
+    phase_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """Sleep and wake for parts that wear out; readings in the first `warm_up_s` are flagged."""
+
+    wake: Script = ()
+    sleep: Script = ()
+    warm_up_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class I2c:
+    """Where the part can be on an I2C bus; the first address is the factory setting."""
+
+    addresses: tuple[int, ...]
+    max_hz: int = 100_000
+    stretch_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Uart:
+    """How the part talks on a serial port; several bauds: the factory setting first."""
+
+    bauds: tuple[int, ...]
+    format: str = "8N1"
+    shared: bool = False  # several parts on one line (RS-485)
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """One quantity: `unit` is UCUM; `lo`..`hi` is what the part can report, ends included."""
+
+    name: str
+    unit: str
+    kind: Kind = Kind.SCALAR
+    lo: float = -np.inf
+    hi: float = np.inf
+    resolution: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """What a site file may set on this part."""
+
+    name: str
+    type: type[bool] | type[int] | type[float] | type[str]
+    default: OptionValue
+    unit: str = ""
+    help: str = ""
+    choices: tuple[OptionValue, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What n frames said in m rows: `frame[i]` is the frame that row i came from."""
+
+    values: F8  # [m, c]
+    mark: U1  # [m, c], Mark
+    frame: I4  # [m]
+    fault: U1  # [n], Fault
+    dur_s: F8 | None = None  # [m], time that a row stands for; None: one slot
+
+    def __post_init__(self) -> None:
+        """Refuse shapes that do not belong together."""
+        rows, frames = len(self.frame), len(self.fault)
+        if self.values.shape != self.mark.shape or self.values.shape[0] != rows:
+            raise ValueError("Decoded: values, mark and frame must have the same number of rows")
+        if rows and not (int(self.frame.min()) >= 0 and int(self.frame.max()) < frames):
+            raise ValueError("Decoded: a row names a frame that is not there")
+
+
+Decode = Callable[[Sequence[bytes], bytes, Options], Decoded]
+
+
+@dataclass(frozen=True, slots=True)
+class Identify:
+    """How `gateway scan` recognises the part without harming another one: ask, then compare under a mask."""
+
+    script: Script
+    match: Callable[[bytes], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Driver:
+    """A sensor: what it measures, how it is reached, what is said to it, and how its frames are read.
+
+    `decode(frames, context, options)` is pure, batch and total: any bytes in, values and verdicts out, never an
+    exception. `context` is the kept replies of `setup` joined, then the latest kept reply of each chore.
+    """
+
+    name: str
+    domain: str
+    model: str
+    access: Poll | Stream
+    channels: tuple[Channel, ...]
+    source: str
+    decode: Decode
+    bus: I2c | Uart
+    setup: Script = ()
+    chores: tuple[Chore, ...] = ()
+    duty: Duty | None = None
+    inputs: tuple[str, ...] = ()
+    options: tuple[Option, ...] = ()
+    commands: Mapping[str, Command] = field(default_factory=dict)  # further ones, for people and for chores
+    identify: Identify | None = None
+    shutdown: Script = ()
+
+    def defaults(self) -> dict[str, OptionValue]:
+        """Every option with its default."""
+        return {option.name: option.default for option in self.options}

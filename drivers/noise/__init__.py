@@ -1,0 +1,1 @@
+"""Sensors of the domain noise, one folder each."""

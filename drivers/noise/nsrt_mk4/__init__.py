@@ -1,0 +1,1 @@
+"""Convergence Instruments NSRT_mk4_Dev: A-weighted sound level, on USB."""

@@ -1,0 +1,90 @@
+"""`converse`: the one interpreter of a Command script, without I/O.
+
+It yields what is to be done on the wire (`Step`) and is sent what came back, so the same twenty lines are driven
+by the thread that owns a bus, by the event loop, by `scan`, by a ten-line blocking loop and by a table in a test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import NamedTuple
+
+from drivers.base import Command, Framer, Inputs, Miss, Options, Script
+
+
+class Step(NamedTuple):
+    """One exchange: discard stale input if `drain`, write `tx`, wait, read `rx`, settle.
+
+    On I2C a `tx` and an `rx` with no wait between are one combined transfer (repeated start).
+    """
+
+    tx: bytes = b""
+    rx: int | Framer = 0
+    wait_s: float = 0.0
+    timeout_s: float = 0.1
+    settle_s: float = 0.0
+    drain: bool = False
+
+
+class Answer(NamedTuple):
+    """The frame of a script (its kept replies joined), or the reason why there is none."""
+
+    frame: bytes = b""
+    miss: Miss | None = None
+    command: str = ""  # the command that failed
+    skipped: int = 0  # replies that were not the expected one
+
+
+Reply = bytes | Miss
+MAX_SKIPPED = 4  # stale replies before the awaited one; more mean that the line is out of step
+
+
+def converse(script: Script, inputs: Inputs, options: Options) -> Generator[Step, Reply, Answer]:
+    """Say a script; yield Steps, be sent the reply or a Miss, return the Answer."""
+    kept: list[bytes] = []
+    skipped = 0
+    for command in script:
+        tx = command.tx(inputs, options) if callable(command.tx) else command.tx
+        reply: Reply = Miss.NOT_READY
+        for attempt in range(command.tries):
+            again = attempt > 0 and command.until is not None
+            if again and command.poll_s:
+                yield Step(settle_s=command.poll_s)
+            reply = yield Step(tx, command.rx, command.wait_s, command.timeout_s, command.settle_s, command.drain)
+            while _is_stale(command, reply) and skipped < MAX_SKIPPED:
+                skipped += 1
+                reply = yield Step(b"", command.rx, 0.0, command.timeout_s, command.settle_s)
+            if _is_stale(command, reply) or (isinstance(reply, bytes) and not _satisfied(command, reply)):
+                reply = Miss.NOT_READY
+            if isinstance(reply, bytes):
+                break
+        if isinstance(reply, Miss):
+            if command.nack_ok:
+                continue
+            return Answer(b"", reply, command.name, skipped)
+        if command.keep and command.rx:
+            kept.append(reply)
+    return Answer(b"".join(kept), None, "", skipped)
+
+
+def run(transfer: Callable[[Step], Reply], script: Script, inputs: Inputs, options: Options) -> Answer:
+    """Say a script over a blocking `transfer`; the loop for a bus thread, and for use without the gateway."""
+    talk = converse(script, inputs, options)
+    try:
+        step = next(talk)
+        while True:
+            step = talk.send(transfer(step))
+    except StopIteration as done:
+        answer: Answer = done.value
+        return answer
+
+
+def _is_stale(command: Command, reply: Reply) -> bool:
+    return command.expect is not None and isinstance(reply, bytes) and not reply.startswith(command.expect)
+
+
+def _satisfied(command: Command, reply: bytes) -> bool:
+    if command.until is None:
+        return True
+    index, mask, value = command.until
+    return index < len(reply) and reply[index] & mask == value

@@ -1,0 +1,1 @@
+"""Sensors of the domain traffic, one folder each."""

@@ -1,0 +1,1 @@
+"""Sensors of the domain weather, one folder each."""

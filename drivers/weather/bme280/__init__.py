@@ -1,0 +1,1 @@
+"""Bosch BME280: temperature, pressure and humidity, on I2C."""

@@ -1,0 +1,1 @@
+"""The async core: from records to windows, from windows to a store."""

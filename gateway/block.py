@@ -1,0 +1,130 @@
+"""Block and Windows: the columnar shapes between the rooms; invariants are checked when they are made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum, IntFlag
+
+import numpy as np
+import numpy.typing as npt
+
+I8 = npt.NDArray[np.int64]
+F8 = npt.NDArray[np.float64]
+U1 = npt.NDArray[np.uint8]
+U2 = npt.NDArray[np.uint16]
+I4 = npt.NDArray[np.int32]
+
+
+class Flag(IntEnum):
+    """QARTOD flags (IODE L34): the scheme is named `QARTOD` wherever flags are published."""
+
+    GOOD = 1
+    NOT_EVALUATED = 2
+    SUSPECT = 3
+    FAIL = 4
+    MISSING = 9
+
+
+FLAGS = (Flag.GOOD, Flag.NOT_EVALUATED, Flag.SUSPECT, Flag.FAIL, Flag.MISSING)
+SCHEME = "QARTOD"
+
+
+class Reason(IntFlag):
+    """Why a value is not simply good; a bit each, published as counts `r_<name>`. The bits never change."""
+
+    RANGE = 1
+    STEP = 2
+    SPIKE = 4
+    STUCK = 8
+    WARM_UP = 16
+    DEVICE = 32
+    HUMIDITY = 64
+    CLOCK = 128
+    LATE = 256
+    NEIGHBOUR = 512
+    MAINTENANCE = 1024
+    UNCALIBRATED = 2048
+    SATURATED = 4096
+
+
+REASONS = tuple(Reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Readings of one sensor: n rows, c channels; all rows before `until_ns` are here, even if there are none."""
+
+    t: I8  # [n] UTC ns, not decreasing
+    v: F8  # [n, c] in the channel's unit; NaN where nothing was said
+    flag: U1  # [n, c] Flag
+    reason: U2  # [n, c] Reason bits
+    dur_s: F8  # [n] time that a row stands for
+    until_ns: int
+
+    def __post_init__(self) -> None:
+        """Refuse rows that do not belong together or run backwards."""
+        n = len(self.t)
+        if self.v.shape != self.flag.shape or self.v.shape != self.reason.shape:
+            raise ValueError("Block: v, flag and reason differ in shape")
+        if self.v.shape[0] != n or len(self.dur_s) != n:
+            raise ValueError("Block: t and v differ in length")
+        if n > 1 and bool((np.diff(self.t) < 0).any()):
+            raise ValueError("Block: time runs backwards")
+
+    @classmethod
+    def empty(cls, channels: int, until_ns: int) -> Block:
+        """Return a block that only moves time."""
+        shape = (0, channels)
+        return cls(
+            np.empty(0, np.int64), np.empty(shape), np.empty(shape, np.uint8), np.empty(shape, np.uint16),
+            np.empty(0), until_ns,
+        )  # fmt: skip
+
+
+class Slot(IntEnum):
+    """What became of one slot in time; below MISS_BASE a frame came, with the driver's verdict as the number."""
+
+    VALID = 0
+
+
+MISS_BASE = 16  # codes from here on: a scheduled poll that gave nothing, by reason
+
+
+@dataclass(frozen=True, slots=True)
+class Slots:
+    """What acquisition says of a sensor's slots: when, and how each went; several may speak of one slot."""
+
+    t: I8  # [k] UTC ns
+    code: U1  # [k] 0 valid, 1..15 Fault, MISS_BASE + index of the reason
+
+
+MOMENTS = ("mean", "m2", "min", "max", "energy", "sum", "dur_s")
+SLOT_COUNTS = ("expected", "valid", "rejected", "missing", "extra", "late")
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """All series of the gateway for one (period, start): k series of s sensors."""
+
+    period_s: int
+    start_ns: int
+    rev: int
+    series: tuple[tuple[str, str, str, str], ...]  # (domain, sensor, channel, unit)
+    kind: tuple[str, ...]  # Kind of each series
+    n_by_flag: I8  # [k, 5], in the order of FLAGS
+    expected: I8  # [k] slots
+    usable: I8  # [k] slots with at least one usable value
+    moments: F8  # [k, 7], in the order of MOMENTS; NaN where there is none
+    reasons: I8  # [k, 13], in the order of REASONS
+    sensors: tuple[str, ...]
+    slots: I8  # [s, 6], in the order of SLOT_COUNTS
+    rejected: I8  # [s, 7] by Fault
+    missed: I8  # [s, 8] by reason of a miss, of the slots that are missing; the rest said nothing
+
+    def __post_init__(self) -> None:
+        """Refuse sums that do not close: expected = valid + rejected + missing in every row."""
+        expected, valid, rejected, missing = (self.slots[:, i] for i in range(4))
+        if not bool((expected == valid + rejected + missing).all()):
+            raise ValueError("Windows: the ledger does not close")
+        if len(self.series) != len(self.moments) or len(self.sensors) != len(self.slots):
+            raise ValueError("Windows: rows and names differ in number")

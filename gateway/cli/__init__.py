@@ -1,0 +1,1 @@
+"""One module per verb of the command `gateway`, thin; heavy imports stay inside the verb."""

@@ -1,0 +1,279 @@
+"""The demo: simulator, broker, gateway and bridge as separate processes, a live table, and honest sums at the end."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections import Counter
+from contextlib import closing
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from gateway.broker import HOST, EmbeddedBroker, free_port
+from gateway.clock import Clock
+from gateway.outbox import read_account
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+READY_S = 20.0
+GATEWAY_STOP_S = 25.0  # up to 15 s for receipts, and the rest of a stop
+DOMAINS = ("air", "noise", "traffic", "weather")
+FLAGS = {1: "good", 2: "unchecked", 3: "suspect", 4: "fail", 9: "missing"}
+SITE = """\
+extends = {base}
+
+[site]
+name = "demo"
+timezone = "Europe/Bucharest"
+
+[gateway]
+name = "demo-gw"
+data_dir = "gateway"
+run_dir = "run"
+batch_s = 1.0
+back_off_max_s = 5.0
+
+[windows]
+base_s = 10
+long_s = [60]
+
+[mqtt]
+host = "{host}"
+port = {port}
+resend_s = 5.0
+resend_max_s = 20.0
+
+[bridge]
+data_dir = "bridge"
+retry_max_s = 5.0
+
+"""
+
+
+class DemoError(Exception):
+    """A process of the demo did not start or ended by itself; the text names its log."""
+
+
+class Demo:
+    """All processes of one demo, in one folder."""
+
+    def __init__(self, folder: Path, broker: str | None = None) -> None:
+        self.folder = folder.resolve()
+        self.clock = Clock.from_env()
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.broker = EmbeddedBroker(self.folder / "broker", free_port(), self.clock, broker)
+        self.site = self.folder / "site.toml"
+        self.restarts: Counter[str] = Counter()
+
+    def start(self) -> None:
+        """Start everything; raises DemoError or BrokerError."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "run").mkdir(exist_ok=True)
+        ports = self._start_simulator()
+        self.site.write_text(site_text(ports, self.broker.port))
+        self.broker.start()
+        self.start_bridge()
+        self.start_gateway()
+
+    def start_gateway(self) -> None:
+        """Start the gateway, also again after it was killed."""
+        self._spawn("gateway", "gateway", "run", str(self.site))
+
+    def start_bridge(self) -> None:
+        """Start the bridge, also again after it was killed."""
+        self._spawn("bridge", "gateway", "bridge", str(self.site))
+
+    def kill(self, name: str) -> None:
+        """End one process (`gateway`, `bridge`) as a power cut would."""
+        process = self._processes[name]
+        process.kill()
+        process.wait()
+
+    def check(self) -> None:
+        """Raise DemoError when a process has ended by itself."""
+        for name, process in self._processes.items():
+            if process.poll() is not None:
+                raise DemoError(f"{name} ended by itself ({process.returncode}); read {self.folder / name}.log")
+
+    def stop(self) -> None:
+        """Stop in order: no new readings, the gateway waits for its receipts, then the bridge, then the broker."""
+        simulator = self._processes.get("simulator")
+        if simulator is not None and simulator.poll() is None:
+            simulator.send_signal(signal.SIGUSR1)
+        for name, wait_s in (("gateway", GATEWAY_STOP_S), ("bridge", 10.0), ("simulator", 5.0)):
+            process = self._processes.get(name)
+            if process is None or process.poll() is not None:
+                continue
+            process.terminate()
+            try:
+                process.wait(wait_s)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            if name == "bridge":
+                self.broker.stop()
+        self.broker.stop()
+
+    def status(self) -> dict[str, Any] | None:
+        """Read what the gateway last said of itself."""
+        try:
+            status: dict[str, Any] = msgspec.json.decode((self.folder / "run" / "status.json").read_bytes())
+        except (OSError, msgspec.DecodeError):
+            return None
+        return status
+
+    @property
+    def store(self) -> Path:
+        """The embedded store."""
+        return self.folder / "bridge" / "store.db"
+
+    def summary(self) -> dict[str, Any]:
+        """Count what was produced, receipted and really read back from the store."""
+        from gateway.store.sqlite import SqliteStore
+
+        account = read_account(self.folder / "gateway" / "gateway.db")
+        keys: set[Any] = set()
+        windows: Counter[str] = Counter()
+        with closing(SqliteStore(self.store, read_only=True)) as store:
+            for point in store.read(0, 2**63 - 1):
+                key = (point.measurement, point.tags, point.start_ns)
+                if key not in keys:
+                    keys.add(key)
+                    windows[point.measurement] += 1
+        return {
+            "windows": {domain: windows[domain] for domain in DOMAINS},
+            "published": account.get("receipted_keys", 0),
+            "stored": len(keys),
+            "ledger": {name: account.get(name, 0) for name in ("expected", "valid", "rejected", "missing")},
+            "store": str(self.store),
+            "broker": self.broker.kind,
+            "waiting": account.get("keys", 0) - account.get("receipted_keys", 0),
+        }
+
+    def _start_simulator(self) -> dict[str, str]:
+        scenario = configs() / "sim" / "street.toml"
+        folder = self.folder / "ports"
+        folder.mkdir(exist_ok=True)
+        arguments = ["run", str(scenario), "--dir", str(folder), "--truth", str(self.folder / "truth.jsonl"), "--json"]
+        process = self._spawn("simulator", "firmware_sim", *arguments, output=subprocess.PIPE)
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        ready = process.stdout.readline()
+        if not ready.startswith(b"ready"):
+            raise DemoError(f"the simulator did not start; read {self.folder / 'simulator.log'}")
+        ports: dict[str, str] = json.loads(line)["ports"]
+        return ports
+
+    def _spawn(self, name: str, module: str, *arguments: str, output: int | None = None) -> subprocess.Popen[bytes]:
+        with (self.folder / f"{name}.log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", module, *arguments],
+                stdin=subprocess.DEVNULL, stdout=output or log, stderr=log, start_new_session=True,
+            )  # fmt: skip
+        self._processes[name] = process
+        return process
+
+    def pid(self, name: str) -> int:
+        """The process id of a part."""
+        return self._processes[name].pid
+
+
+def configs() -> Path:
+    """Find the shipped configurations: beside the packages in a checkout, inside the package in a wheel."""
+    here = Path(__file__).resolve().parent
+    checkout = here.parent / "configs"
+    return checkout if checkout.is_dir() else Path(str(resources.files("gateway") / "_configs"))
+
+
+def site_text(ports: dict[str, str], port: int) -> str:
+    """Write the demo's site file: the sensors of configs/demo.toml at the simulator's ports."""
+    import tomllib
+
+    text = SITE.format(base=json.dumps(str(configs() / "base.toml")), host=HOST, port=port)
+    sensors = tomllib.loads((configs() / "demo.toml").read_text())["sensor"]
+    for sensor in sensors:
+        lines = ["[[sensor]]", f'name = "{sensor["name"]}"', f'driver = "{sensor["driver"]}"']
+        if "bus" in sensor:
+            lines += [f'bus = "unix:{ports[sensor["bus"]]}"', f"address = {sensor['address']}"]
+        else:
+            lines.append(f'port = "{ports[sensor["port"]]}"')
+        text += "\n".join(lines) + "\n\n"
+    return text
+
+
+def show(demo: Demo, for_s: float | None, *, live: bool) -> None:
+    """Let it run, with a live table or a line every ten seconds, for `for_s` seconds or until Ctrl-C or SIGTERM."""
+    stopped = [False]
+
+    def stop(*_: object) -> None:
+        stopped[0] = True
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    until_ns = None if for_s is None else demo.clock.mono_ns() + round(for_s * 1e9)
+    if live:
+        _show_live(demo, until_ns, stopped)
+    else:
+        _show_plain(demo, until_ns, stopped)
+
+
+def _over(demo: Demo, until_ns: int | None, stopped: list[bool]) -> bool:
+    demo.check()
+    return stopped[0] or (until_ns is not None and demo.clock.mono_ns() >= until_ns)
+
+
+def _show_live(demo: Demo, until_ns: int | None, stopped: list[bool]) -> None:
+    from rich.live import Live
+
+    with Live(table(demo.status()), auto_refresh=False) as screen:
+        while not _over(demo, until_ns, stopped):
+            screen.update(table(demo.status()), refresh=True)
+            demo.clock.sleep(1.0)
+
+
+def _show_plain(demo: Demo, until_ns: int | None, stopped: list[bool]) -> None:
+    print(f"demo in {demo.folder}, broker {demo.broker.kind}", flush=True)
+    ticks = 0
+    while not _over(demo, until_ns, stopped):
+        demo.clock.sleep(0.5)
+        ticks += 1
+        if ticks % 20 == 0 and (now := demo.status()) is not None:
+            slots = "{valid} of {expected} slots valid".format(**now["ledger"])
+            print(
+                f"{now['account']['messages']} windows messages, {now['broker']['queued']} waiting; {slots}", flush=True
+            )
+
+
+def table(now: dict[str, Any] | None) -> Table:
+    """Draw the latest window of every channel; fits a phone."""
+    from rich.table import Table
+
+    head = "waiting for the first window (10 s)" if now is None else _head(now)
+    out = Table(title=head, title_justify="left", box=None, pad_edge=False)
+    out.add_column("sensor")
+    out.add_column("channel")
+    out.add_column("value", justify="right")
+    out.add_column("unit")
+    out.add_column("flag")
+    out.add_column("capt.", justify="right")
+    shortest = min((row["period_s"] for row in now["windows"]), default=0) if now else 0
+    for row in now["windows"] if now else []:
+        if row["domain"] not in DOMAINS or row["period_s"] != shortest:
+            continue
+        value = "-" if row["value"] is None else f"{row['value']:.5g}"
+        flag = FLAGS.get(int(row["flag"] or 0), "?")
+        capture = "-" if row["capture"] is None else f"{100 * row['capture']:.0f}%"
+        colour = {"good": "green", "suspect": "yellow"}.get(flag, "red")
+        out.add_row(row["sensor"], row["channel"], value, row["unit"], f"[{colour}]{flag}[/]", capture)
+    return out
+
+
+def _head(now: dict[str, Any]) -> str:
+    broker = "connected" if now["broker"]["connected"] else "away"
+    return f"{now['gateway']}: broker {broker}, {now['broker']['queued']} waiting for a receipt"

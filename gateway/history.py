@@ -1,0 +1,88 @@
+"""History: the closed base windows of the last weeks, one compressed column block per period."""
+
+from __future__ import annotations
+
+import sqlite3
+import zlib
+from collections.abc import Iterator
+
+import msgspec
+import numpy as np
+
+from drivers.base import Fault, Miss
+from gateway.block import FLAGS, I8, MOMENTS, REASONS, SLOT_COUNTS, Windows
+
+ARRAYS = ("n_by_flag", "expected", "usable", "moments", "reasons", "slots", "rejected", "missed")
+COMPACT = {"moments": "<f8"}  # everything else counts: 32 bits are enough
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS history (start_ns INTEGER PRIMARY KEY, rev INTEGER NOT NULL, block BLOB NOT NULL) STRICT;
+"""
+
+
+def encode(windows: Windows) -> bytes:
+    """Write windows down as one block."""
+    columns = {name: getattr(windows, name).astype(COMPACT.get(name, "<i4")).tobytes() for name in ARRAYS}
+    whole = {
+        "v": 1, "period_s": windows.period_s, "start_ns": windows.start_ns, "rev": windows.rev,
+        "series": windows.series, "kind": windows.kind, "sensors": windows.sensors, **columns,
+    }  # fmt: skip
+    return zlib.compress(msgspec.msgpack.encode(whole), 6)
+
+
+def decode(block: bytes) -> Windows:
+    """Read a block; raise ValueError when it is none."""
+    try:
+        whole = msgspec.msgpack.decode(zlib.decompress(block))
+        k, s = len(whole["series"]), len(whole["sensors"])
+
+        def counts(name: str, *shape: int) -> I8:
+            return np.frombuffer(whole[name], "<i4").astype(np.int64).reshape(shape)
+
+        return Windows(
+            whole["period_s"],
+            whole["start_ns"],
+            whole["rev"],
+            series=tuple(tuple(key) for key in whole["series"]),
+            kind=tuple(whole["kind"]),
+            n_by_flag=counts("n_by_flag", k, len(FLAGS)),
+            expected=counts("expected", k),
+            usable=counts("usable", k),
+            moments=np.frombuffer(whole["moments"], "<f8").astype(np.float64).reshape(k, len(MOMENTS)),
+            reasons=counts("reasons", k, len(REASONS)),
+            sensors=tuple(whole["sensors"]),
+            slots=counts("slots", s, len(SLOT_COUNTS)),
+            rejected=counts("rejected", s, len(Fault)),
+            missed=counts("missed", s, len(Miss)),
+        )
+    except (zlib.error, msgspec.DecodeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"not a block of history: {error}") from None
+
+
+def put(db: sqlite3.Connection, windows: Windows) -> None:
+    """Add a closed window inside the caller's transaction; a revision replaces the earlier one."""
+    row = (windows.start_ns, windows.rev, encode(windows))
+    db.execute("INSERT OR REPLACE INTO history (start_ns, rev, block) VALUES (?, ?, ?)", row)
+
+
+def rev_of(db: sqlite3.Connection, start_ns: int) -> int | None:
+    """Return the revision under which a window is known, or None."""
+    row = db.execute("SELECT rev FROM history WHERE start_ns = ?", (start_ns,)).fetchone()
+    return None if row is None else int(row[0])
+
+
+def between(db: sqlite3.Connection, start_ns: int, end_ns: int) -> Iterator[Windows]:
+    """Yield the base windows that start in [start_ns, end_ns), in order."""
+    query = "SELECT block FROM history WHERE start_ns >= ? AND start_ns < ? ORDER BY start_ns"
+    for (block,) in db.execute(query, (start_ns, end_ns)):
+        yield decode(block)
+
+
+def starts(db: sqlite3.Connection, from_ns: int) -> list[int]:
+    """List the starts of the known base windows from a time on."""
+    query = "SELECT start_ns FROM history WHERE start_ns >= ? ORDER BY start_ns"
+    return [int(start) for (start,) in db.execute(query, (from_ns,))]
+
+
+def prune(db: sqlite3.Connection, before_ns: int) -> None:
+    """Forget what is older than the site keeps."""
+    db.execute("DELETE FROM history WHERE start_ns < ?", (before_ns,))

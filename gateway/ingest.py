@@ -1,0 +1,145 @@
+"""Ingest: the records of one sensor become a stamped, framed, decoded Block and the account of its slots."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from drivers.base import EVENTS, Driver, Fault, Mark, Miss, OptionValue, PieceKind, Stream
+from gateway.block import I8, MISS_BASE, U1, Block, Slots
+from gateway.pipeline.quality import mark_flags
+from gateway.pipeline.stage import State
+from gateway.record import Context, Record, RecordKind
+
+MISS_CODE = {str(miss): MISS_BASE + i for i, miss in enumerate(Miss)}
+NOT_STARTED = np.iinfo(np.int64).max
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """How the records of one sensor are read."""
+
+    driver: Driver
+    options: Mapping[str, OptionValue]
+    slot_ns: int
+    warm_up_ns: int = 0
+
+    @property
+    def events(self) -> bool:
+        """Tell whether the part speaks only when something happens."""
+        access = self.driver.access
+        return isinstance(access, Stream) and access.nominal_s == EVENTS
+
+    def initial(self) -> State:
+        """Return the state before the first record: no partial frame, no context, no session."""
+        empty = np.empty(0, np.uint8)
+        return {"rest": empty, "context": empty, "started": np.array([NOT_STARTED])}
+
+
+class Reading(NamedTuple):
+    """What a run of records said; `garbage` counts bytes that belong to no frame."""
+
+    block: Block
+    slots: Slots
+    garbage: int
+
+
+def read(
+    reader: Reader, state: State, records: Sequence[Record], offset_ns: int, until_ns: int
+) -> tuple[State, list[Reading]]:
+    """Read the records of one sensor, in their order; a change of context starts a new Reading."""
+    after: State = dict(state)
+    readings, run = [], []
+    for record in records:
+        if record.kind is not RecordKind.CONTEXT:
+            run.append(record)
+            continue
+        if run:
+            readings.append(_read_run(reader, after, run, offset_ns, record.mono_ns + offset_ns))
+            run = []
+        context = msgspec.msgpack.decode(record.data, type=Context)
+        after["context"] = np.frombuffer(context.data, np.uint8)
+        if context.start:
+            after["started"] = np.array([record.mono_ns + offset_ns])
+            after["rest"] = np.empty(0, np.uint8)  # what was cut off by the end of the session never comes
+    if run or not readings:
+        readings.append(_read_run(reader, after, run, offset_ns, until_ns))
+    return after, readings
+
+
+def _read_run(reader: Reader, state: State, records: Sequence[Record], offset_ns: int, until_ns: int) -> Reading:
+    """Read records under one context; replaces `rest` in the given state."""
+    frames: list[bytes] = []
+    frame_t: list[int] = []
+    slot_t: list[int] = []
+    slot_code: list[int] = []
+    garbage = 0
+    rest = state["rest"].tobytes()
+    for record in records:
+        t = record.mono_ns + offset_ns
+        if record.kind is RecordKind.FRAME:
+            frames.append(record.data)
+            frame_t.append(t)
+        elif record.kind is RecordKind.MISS:
+            slot_t.append(t)
+            slot_code.append(MISS_CODE.get(record.data.decode("ascii", "replace"), MISS_BASE))
+        elif record.kind is RecordKind.CHUNK and isinstance(reader.driver.access, Stream):
+            pieces, rest = reader.driver.access.framer.split(rest + record.data)
+            for piece in pieces:
+                if piece.kind is PieceKind.FRAME:
+                    frames.append(piece.data)
+                    frame_t.append(t)
+                elif piece.kind is PieceKind.BAD_CHECK:
+                    slot_t.append(t)
+                    slot_code.append(Fault.CHECK)
+                else:
+                    garbage += len(piece.data)
+    state["rest"] = np.frombuffer(rest, np.uint8)
+    block, fault = _decode(reader, state, frames, np.array(frame_t, np.int64), until_ns)
+    counts = fault if not isinstance(reader.driver.access, Stream) else _stream_codes(reader, fault)
+    keep = counts != SKIP
+    all_t = np.concatenate([np.array(frame_t, np.int64)[keep], np.array(slot_t, np.int64)])
+    all_code = np.concatenate([counts[keep], np.array(slot_code, np.uint8)])
+    return Reading(block, Slots(all_t, all_code), garbage)
+
+
+SKIP = 255
+
+
+def _stream_codes(reader: Reader, fault: U1) -> U1:
+    """An acknowledgement in a stream speaks of no slot; of an event part it proves that the part is alive."""
+    codes = fault.copy()
+    codes[fault == Fault.NOT_DATA] = 0 if reader.events else SKIP
+    return codes
+
+
+def _decode(
+    reader: Reader,
+    state: State,
+    frames: Sequence[bytes],
+    t: I8,
+    until_ns: int,
+) -> tuple[Block, U1]:
+    """Decode a batch; rows get the stamp of their frame, and WARM_UP while the session is young."""
+    channels = len(reader.driver.channels)
+    if not frames:
+        return Block.empty(channels, until_ns), np.empty(0, np.uint8)
+    decoded = reader.driver.decode(frames, state["context"].tobytes(), reader.options)
+    row_t = t[decoded.frame]
+    order = np.argsort(row_t, kind="stable")
+    mark, row_t = decoded.mark[order].copy(), row_t[order]
+    warm = row_t < int(state["started"][0]) + reader.warm_up_ns if reader.warm_up_ns and _started(state) else None
+    if warm is not None:
+        mark[warm[:, None] & (mark == Mark.OK)] = Mark.WARM_UP
+    flag, reason = mark_flags(mark)
+    values = np.where(mark == Mark.MISSING, np.nan, decoded.values[order])
+    dur = np.full(len(order), reader.slot_ns / 1e9) if decoded.dur_s is None else decoded.dur_s[order]
+    return Block(row_t, values, flag, reason, dur, until_ns), decoded.fault
+
+
+def _started(state: State) -> bool:
+    return int(state["started"][0]) != NOT_STARTED

@@ -1,0 +1,280 @@
+"""The outbox: one durable commit per closed base period, the queue of messages, and what is known of each.
+
+A message leaves only when a receipt says that the store has it (or, with `confirm = "puback"`, when the broker took
+it). Sent-marks and receipts are kept in memory and folded into the next commit: a crash costs a repeated message,
+which the key makes harmless, never a lost one.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
+
+from gateway import history
+from gateway.block import Windows
+
+SCHEMA_VERSION = 1
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS message (
+    seq INTEGER PRIMARY KEY, period_s INTEGER NOT NULL, start_ns INTEGER NOT NULL, rev INTEGER NOT NULL,
+    keys INTEGER NOT NULL, sent INTEGER NOT NULL DEFAULT 0, payload BLOB NOT NULL) STRICT;
+CREATE INDEX IF NOT EXISTS message_window ON message (period_s, start_ns);
+CREATE TABLE IF NOT EXISTS state (
+    id INTEGER PRIMARY KEY CHECK (id = 1), config TEXT NOT NULL, segment INTEGER NOT NULL, offset INTEGER NOT NULL,
+    body BLOB NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS account (name TEXT PRIMARY KEY, n INTEGER NOT NULL) STRICT;
+"""
+ACCOUNTS = (
+    "messages", "keys", "receipted_messages", "receipted_keys", "dead_messages", "dead_keys",
+    "replaced_messages", "replaced_keys",
+)  # fmt: skip
+SLOT_ACCOUNTS = ("expected", "valid", "rejected", "missing")
+
+
+class Outgoing(NamedTuple):
+    """A message on its way into the queue; `keys` is how many points it unfolds into."""
+
+    seq: int
+    period_s: int
+    start_ns: int
+    rev: int
+    keys: int
+    payload: bytes
+
+
+class SavedState(NamedTuple):
+    """Where the core stood after the last commit, and from where in the raw log it goes on."""
+
+    config: str
+    segment: int
+    offset: int
+    body: bytes
+
+
+class Outbox:
+    """The one owner of `gateway.db`. Methods with a commit block on the disk; the others only touch memory."""
+
+    def __init__(self, path: Path) -> None:
+        self.quarantined: Path | None = None
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self.db = _open(path)
+        except sqlite3.DatabaseError:
+            self.quarantined = _set_aside(path)
+            self.db = _open(path)
+        self.epoch: str = self._meta("epoch", uuid.uuid4().hex[:12])
+        self.next_seq = int(self._meta("next_seq", "1"))
+        self._account = dict.fromkeys((*ACCOUNTS, *SLOT_ACCOUNTS), 0)
+        self._account |= {name: int(n) for name, n in self.db.execute("SELECT name, n FROM account")}
+        self._queued: dict[int, int] = dict(self.db.execute("SELECT seq, keys FROM message"))
+        rows = self.db.execute("SELECT seq FROM message WHERE sent = 0 ORDER BY seq")
+        self.unsent: dict[int, None] = {int(seq): None for (seq,) in rows}  # in the order of seq
+        self._newly_sent: set[int] = set()
+        self._released: dict[int, str] = {}
+        self.commits = 0
+
+    # -- memory only: the event loop's side ---------------------------------------------------------------------
+
+    @property
+    def queued(self) -> dict[int, int]:
+        """The messages without a receipt: seq -> keys."""
+        return {seq: keys for seq, keys in self._queued.items() if seq not in self._released}
+
+    def account(self) -> dict[str, int]:
+        """Return the sums over this data directory's life, receipts that wait for a commit included."""
+        account = dict(self._account)
+        for seq, how in self._released.items():
+            account[f"{how}_messages"] += 1
+            account[f"{how}_keys"] += self._queued.get(seq, 0)
+        return account
+
+    def mark_sent(self, seq: int) -> None:
+        """Remember that the broker has taken a message; that is not delivery."""
+        self.unsent.pop(seq, None)
+        self._newly_sent.add(seq)
+
+    def release(self, seqs: Iterable[int], how: str) -> int:
+        """Let go of messages whose fate is known (`receipted`, `dead`); return how many were still here."""
+        known = [seq for seq in seqs if seq in self._queued and seq not in self._released]
+        for seq in known:
+            self.unsent.pop(seq, None)
+            self._released[seq] = how
+        return len(known)
+
+    # -- the disk's side ------------------------------------------------------------------------------------------
+
+    def payload(self, seq: int) -> bytes | None:
+        """Fetch a message, or None when it is gone or must wait for the receipt of an older revision."""
+        row = self.db.execute("SELECT period_s, start_ns, rev, payload FROM message WHERE seq = ?", (seq,)).fetchone()
+        if row is None:
+            return None
+        period_s, start_ns, rev, payload = row
+        if rev > 0:
+            older = "SELECT seq FROM message WHERE period_s = ? AND start_ns = ? AND rev < ?"
+            waiting = [s for (s,) in self.db.execute(older, (period_s, start_ns, rev)) if s not in self._released]
+            if waiting:
+                return None
+        return bytes(payload)
+
+    def commit(
+        self,
+        messages: Sequence[Outgoing] = (),
+        windows: Sequence[Windows] = (),
+        state: SavedState | None = None,
+        facts: Mapping[str, str] | None = None,
+        forget_before_ns: int = 0,
+    ) -> None:
+        """Write messages, history and state in one transaction, with the marks that have come since the last one."""
+        sent, self._newly_sent = self._newly_sent, set()
+        released = dict(self._released)
+        account = dict(self._account)
+        replaced: list[tuple[int, int]] = []
+        with self.db:
+            self.db.execute("BEGIN IMMEDIATE")
+            self.db.executemany("UPDATE message SET sent = 1 WHERE seq = ?", [(seq,) for seq in sent])
+            self.db.executemany("DELETE FROM message WHERE seq = ?", [(seq,) for seq in released])
+            for one in windows:
+                history.put(self.db, one)
+            for message in messages:
+                replaced += self._replace_unsent(message)
+                row = (message.seq, message.period_s, message.start_ns, message.rev, message.keys, message.payload)
+                insert = "INSERT INTO message (seq, period_s, start_ns, rev, keys, payload) VALUES (?, ?, ?, ?, ?, ?)"
+                self.db.execute(insert, row)
+            _add(account, messages, windows, released, self._queued, replaced)
+            self._write_account(account)
+            if state is not None:
+                write = "INSERT OR REPLACE INTO state (id, config, segment, offset, body) VALUES (1, ?, ?, ?, ?)"
+                self.db.execute(write, state)
+            if messages:
+                self._set_meta("next_seq", str(messages[-1].seq + 1))
+            for key, value in (facts or {}).items():
+                self._set_meta(key, value)
+            if forget_before_ns:
+                history.prune(self.db, forget_before_ns)
+        self._account = account
+        self.commits += 1
+        for seq, _ in replaced:
+            self.unsent.pop(seq, None)
+            self._queued.pop(seq, None)
+        for seq in released:
+            self._queued.pop(seq, None)
+            self._released.pop(seq, None)
+        for message in messages:
+            self._queued[message.seq] = message.keys
+            self.unsent[message.seq] = None
+            self.next_seq = message.seq + 1
+
+    def state(self) -> SavedState | None:
+        """Return the state of the last commit."""
+        row = self.db.execute("SELECT config, segment, offset, body FROM state WHERE id = 1").fetchone()
+        return None if row is None else SavedState(*row)
+
+    def drop_state(self) -> None:
+        """Forget a state that cannot be read; the raw log rebuilds it."""
+        with self.db:
+            self.db.execute("DELETE FROM state")
+
+    def close(self) -> None:
+        """Fold what is still in memory and close."""
+        if self._newly_sent or self._released:
+            self.commit()
+        self.db.close()
+
+    def remember(self, key: str, value: str) -> None:
+        """Keep a small fact of the data directory."""
+        with self.db:
+            self._set_meta(key, value)
+
+    def recall(self, key: str, default: str) -> str:
+        """Return a small fact of the data directory."""
+        row = self.db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return default if row is None else str(row[0])
+
+    def _replace_unsent(self, message: Outgoing) -> list[tuple[int, int]]:
+        """Take out older revisions of the same window that nobody has seen yet."""
+        if not message.rev:
+            return []
+        query = "SELECT seq, keys FROM message WHERE period_s = ? AND start_ns = ? AND rev < ? AND sent = 0"
+        rows = self.db.execute(query, (message.period_s, message.start_ns, message.rev)).fetchall()
+        rows = [(seq, keys) for seq, keys in rows if seq in self.unsent]
+        self.db.executemany("DELETE FROM message WHERE seq = ?", [(seq,) for seq, _ in rows])
+        return rows
+
+    def _write_account(self, account: Mapping[str, int]) -> None:
+        changed = [(name, n) for name, n in account.items() if n != self._account[name]]
+        self.db.executemany("INSERT OR REPLACE INTO account (name, n) VALUES (?, ?)", changed)
+
+    def _meta(self, key: str, default: str) -> str:
+        value = self.recall(key, "")
+        if not value:
+            value = default
+            self.remember(key, value)
+        return value
+
+    def _set_meta(self, key: str, value: str) -> None:
+        self.db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (key, value))
+
+
+def _add(
+    account: dict[str, int],
+    messages: Sequence[Outgoing],
+    windows: Sequence[Windows],
+    released: Mapping[int, str],
+    queued: Mapping[int, int],
+    replaced: Sequence[tuple[int, int]],
+) -> None:
+    account["messages"] += len(messages)
+    account["keys"] += sum(message.keys for message in messages)
+    for seq, how in released.items():
+        account[f"{how}_messages"] += 1
+        account[f"{how}_keys"] += queued.get(seq, 0)
+    for _, keys in replaced:
+        account["replaced_messages"] += 1
+        account["replaced_keys"] += keys
+    for one in windows:
+        if one.rev == 0:
+            for i, name in enumerate(SLOT_ACCOUNTS):
+                account[name] += int(one.slots[:, i].sum())
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=10)
+    try:
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        if version > SCHEMA_VERSION:
+            raise sqlite3.DatabaseError(f"{path} is of version {version}, newer than this program's {SCHEMA_VERSION}")
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+        db.execute("PRAGMA wal_autocheckpoint = 200")
+        db.executescript(SCHEMA + history.SCHEMA)
+        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
+        if verdict != "ok":
+            raise sqlite3.DatabaseError(verdict)
+    except sqlite3.DatabaseError:
+        db.close()
+        raise
+    return db
+
+
+def _set_aside(path: Path) -> Path:
+    """Move a database that cannot be read beside, with its journal; return where it is now."""
+    n = 1
+    while (aside := path.with_name(f"{path.name}.corrupt-{n}")).exists():
+        n += 1
+    for suffix in ("", "-wal", "-shm"):
+        part = path.with_name(path.name + suffix)
+        if part.exists():
+            part.rename(aside.with_name(aside.name + suffix))
+    return aside
+
+
+def read_account(path: Path) -> dict[str, int]:
+    """Read the sums of a data directory while the gateway may be running, or dead."""
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)) as db:
+        return {name: int(n) for name, n in db.execute("SELECT name, n FROM account")}

@@ -1,0 +1,1 @@
+"""The numpy core: pure functions from blocks to windows."""

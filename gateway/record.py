@@ -1,0 +1,63 @@
+"""Record: the one thing that acquisition writes and everything else reads; replay starts here."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import NamedTuple
+
+import msgspec
+
+
+class RecordKind(IntEnum):
+    """What a record holds; the numbers are on disk, so they never change."""
+
+    FRAME = 1  # the reply of one polled script
+    CHUNK = 2  # bytes of a stream, as read
+    MISS = 3  # a scheduled poll that gave nothing; data is the reason
+    CONTEXT = 4  # what decode must know besides the frame
+    TICK = 5  # nothing stamped before it will still come
+    CLOCK = 6  # how monotonic time becomes UTC from here on
+    CONFIG = 7  # which configuration holds from here on
+
+
+class Record(NamedTuple):
+    """One event of acquisition: `mono_ns` on this boot's monotonic clock, `source` a sensor's name ('' = gateway)."""
+
+    kind: RecordKind
+    mono_ns: int
+    source: str
+    data: bytes
+
+
+class Context(msgspec.Struct, array_like=True):
+    """Payload of CONTEXT: `start` when a session with the device begins (its warm-up counts from here)."""
+
+    start: bool
+    data: bytes
+
+
+class Tick(msgspec.Struct, array_like=True):
+    """Payload of TICK: the promise, and the links that were up when it was made."""
+
+    mono_ns: int
+    up: list[str]
+
+
+class ClockRecord(msgspec.Struct, array_like=True):
+    """Payload of CLOCK: UTC = mono_ns + offset_ns within this boot; a new epoch breaks the time line."""
+
+    boot_id: str
+    offset_ns: int
+    synchronised: bool
+    epoch: int
+
+
+class ConfigRecord(msgspec.Struct, array_like=True):
+    """Payload of CONFIG: the hash under which the gateway knows the configuration."""
+
+    hash: str
+
+
+def encode(payload: msgspec.Struct) -> bytes:
+    """Turn a payload into the bytes of a record."""
+    return msgspec.msgpack.encode(payload)

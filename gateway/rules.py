@@ -1,0 +1,206 @@
+"""What a site file must also be: rules between keys, and between keys and drivers."""
+
+from __future__ import annotations
+
+import difflib
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from drivers import DRIVERS
+from drivers.base import Driver, I2c, Option, OptionValue, Poll, Uart
+from gateway.config import Config, Problem, SensorConfig, Sources
+
+NS = 1_000_000_000
+SOCKET_BUS = "unix:"
+
+
+def cross_check(config: Config, sources: Sources) -> list[Problem]:
+    """Find everything that is wrong between keys; warnings are marked."""
+    problems = [*_windows(config, sources), *_site(config, sources), *_mqtt(config, sources), *_store(config, sources)]
+    names: dict[str, int] = {}
+    places: dict[tuple[str, int | None], str] = {}
+    for i, sensor in enumerate(config.sensor):
+        at = ("sensor", i)
+        if sensor.name in names:
+            problems.append(
+                sources.problem((*at, "name"), f"{sensor.name!r} is used twice", "a name is a place: give it another")
+            )
+        names[sensor.name] = i
+        driver = DRIVERS.get(sensor.driver)
+        if driver is None:
+            near = difflib.get_close_matches(sensor.driver.lower(), DRIVERS, 1)
+            hint = f"did you mean {near[0]!r}?" if near else "`gateway drivers` lists them all"
+            problems.append(sources.problem((*at, "driver"), f"there is no driver {sensor.driver!r}", hint))
+            continue
+        problems += _place(sensor, driver, at, sources)
+        problems += _timing(sensor, driver, at, config, sources)
+        problems += _options(sensor, driver, at, sources)
+        problems += _quality(sensor, driver, at, sources)
+        key = (sensor.link, address_of(sensor, driver))
+        if sensor.link and key in places and not (isinstance(driver.bus, Uart) and driver.bus.shared):
+            where = f"address 0x{key[1]:02x} of {key[0]}" if key[1] is not None else key[0]
+            hint = "move one to another bus, or to another address (`gateway drivers` names them)"
+            if key[1] is None:
+                hint = "one port takes one sensor: correct `port`"
+            problems.append(sources.problem((*at, "address"), f"{where} is taken by sensor {places[key]!r}", hint))
+        places.setdefault(key, sensor.name)
+    return problems
+
+
+def address_of(sensor: SensorConfig, driver: Driver) -> int | None:
+    """Return the I2C address of a sensor: its own, else the part's factory setting; None on a serial port."""
+    if not isinstance(driver.bus, I2c):
+        return None
+    return sensor.address if sensor.address is not None else driver.bus.addresses[0]
+
+
+def slot_ns(sensor: SensorConfig, driver: Driver) -> int:
+    """Return the length of a slot: the poll period, the nominal period of a stream, 1 s for event parts."""
+    if isinstance(driver.access, Poll):
+        return round((sensor.every_s or driver.access.every_s) * NS)
+    return round((driver.access.nominal_s or 1.0) * NS)
+
+
+def _windows(config: Config, sources: Sources) -> Iterator[Problem]:
+    windows = config.windows
+    for period in windows.long_s:
+        if period % windows.base_s or period <= windows.base_s:
+            hint = f"use multiples of {windows.base_s} s"
+            yield sources.problem(("windows", "long_s"), f"{period} s is no multiple of base_s", hint)
+    if 86_400 % windows.base_s:
+        yield sources.problem(("windows", "base_s"), "does not divide the day", "use 60, 300, 600 ...")
+    elif windows.base_s < 60:
+        what = f"a commit every {windows.base_s} s wears the card"
+        yield sources.problem(("windows", "base_s"), what, "use 60 or more outside a demo", warning=True)
+
+
+def _site(config: Config, sources: Sources) -> Iterator[Problem]:
+    try:
+        ZoneInfo(config.site.timezone)
+    except (ZoneInfoNotFoundError, ValueError):
+        what = f"there is no time zone {config.site.timezone!r}"
+        yield sources.problem(("site", "timezone"), what, "use an IANA name, for example Europe/Bucharest")
+
+
+def _mqtt(config: Config, sources: Sources) -> Iterator[Problem]:
+    mqtt = config.mqtt
+    if mqtt.confirm == "puback":
+        what = "windows are forgotten once the broker has them: a broker that dies loses what it had not passed on"
+        yield sources.problem(("mqtt", "confirm"), what, 'run the bridge and use confirm = "receipt"', warning=True)
+    if (mqtt.cert_file is None) != (mqtt.key_file is None):
+        yield sources.problem(("mqtt",), "a certificate needs its key", "set both cert_file and key_file, or none")
+    if not mqtt.tls and (mqtt.cert_file or mqtt.ca_file):
+        yield sources.problem(("mqtt", "tls"), "certificates are named but tls is off", "set tls = true")
+    if not mqtt.tls and mqtt.host not in ("localhost", "127.0.0.1", "::1"):
+        what = f"the line to {mqtt.host} is not encrypted"
+        yield sources.problem(("mqtt", "tls"), what, "set tls = true and ca_file", warning=True)
+    for table in ("mqtt", "bridge", "store"):
+        for name, value in getattr(config, table):
+            if name.endswith("_file") and value is not None:
+                yield from _secret(Path(value), (table, name), sources)
+
+
+def _secret(path: Path, key: tuple[str, str], sources: Sources) -> Iterator[Problem]:
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        yield sources.problem(key, f"{path}: {error.strerror}", "put the file there, readable by the gateway's user")
+        return
+    secret = key[1] in ("password_file", "token_file", "key_file")
+    if secret and mode & (stat.S_IRWXG | stat.S_IRWXO):
+        what = f"{path} can be read by others"
+        yield sources.problem(key, what, f"chmod 600 {path}", warning=True)
+
+
+def _store(config: Config, sources: Sources) -> Iterator[Problem]:
+    store = config.store
+    if store.kind == "influxdb" and not store.url.startswith(("http://", "https://")):
+        yield sources.problem(("store", "url"), f"{store.url!r} is no address", "write it as http://host:8086")
+
+
+def _place(sensor: SensorConfig, driver: Driver, at: tuple[str, int], sources: Sources) -> Iterator[Problem]:
+    if isinstance(driver.bus, I2c):
+        if not sensor.bus or sensor.port:
+            yield sources.problem(at, f"{driver.name} sits on an I2C bus", 'set bus = "/dev/i2c-1", and no port')
+        if sensor.address is not None and sensor.address not in driver.bus.addresses:
+            known = ", ".join(f"0x{address:02x}" for address in driver.bus.addresses)
+            yield sources.problem((*at, "address"), f"{driver.name} is never at 0x{sensor.address:02x}", f"use {known}")
+    else:
+        if not sensor.port or sensor.bus:
+            hint = 'set port = "/dev/serial/by-id/...", and no bus'
+            yield sources.problem(at, f"{driver.name} sits on a serial port", hint)
+        if sensor.address is not None and not driver.bus.shared:
+            yield sources.problem((*at, "address"), "a serial port has no address", "take this key out")
+        if sensor.port.startswith(("/dev/ttyUSB", "/dev/ttyACM")):
+            what = f"{sensor.port} may be another device after the next start"
+            yield sources.problem((*at, "port"), what, "use its name in /dev/serial/by-id", warning=True)
+    node = sensor.link.removeprefix(SOCKET_BUS)
+    if node and not Path(node).exists():
+        hint = "plug it in, or correct the name; the gateway starts without it and keeps looking"
+        yield sources.problem((*at, "port" if sensor.port else "bus"), f"{node} is not there now", hint, warning=True)
+
+
+def _timing(
+    sensor: SensorConfig, driver: Driver, at: tuple[str, int], config: Config, sources: Sources
+) -> Iterator[Problem]:
+    if isinstance(driver.access, Poll):
+        every_s = sensor.every_s or driver.access.every_s
+        if every_s < driver.access.min_s:
+            what = f"{every_s:g} s is too fast for {driver.name}"
+            yield sources.problem((*at, "every_s"), what, f"use {driver.access.min_s:g} or more")
+        elif every_s % 1 and round(1 / every_s) * every_s != 1:
+            what = f"{every_s:g} s does not fit into windows"
+            yield sources.problem((*at, "every_s"), what, "use whole seconds, or a part of one second (0.5, 0.2, 0.1)")
+        elif every_s > config.windows.base_s:
+            what = f"slower than the windows of {config.windows.base_s} s: most of them will be empty"
+            yield sources.problem((*at, "every_s"), what, "poll faster, or use a longer base_s", warning=True)
+    elif sensor.every_s is not None:
+        yield sources.problem((*at, "every_s"), f"{driver.name} speaks by itself", "take this key out")
+    if sensor.duty is not None:
+        if driver.duty is None or not driver.duty.sleep:
+            yield sources.problem((*at, "duty"), f"{driver.name} has no sleep", "take this table out")
+        elif sensor.duty.on_s + driver.duty.warm_up_s > sensor.duty.period_s:
+            what = f"{driver.duty.warm_up_s:g} s of warm-up and on_s do not fit into period_s"
+            yield sources.problem((*at, "duty"), what, "lengthen period_s")
+
+
+def _options(sensor: SensorConfig, driver: Driver, at: tuple[str, int], sources: Sources) -> Iterator[Problem]:
+    known = {option.name: option for option in driver.options}
+    for name, value in sensor.options.items():
+        key = (*at, "options", name)
+        option = known.get(name)
+        if option is None:
+            near = difflib.get_close_matches(name, known, 1)
+            names = ", ".join(known) or "none"
+            hint = f"did you mean `{near[0]}`?" if near else f"{driver.name} knows: {names}"
+            yield sources.problem(key, "unknown option", hint)
+        elif (bad := bad_option(option, value)) is not None:
+            yield sources.problem(key, f"{value!r} {bad}", option.help or "correct the value")
+
+
+def bad_option(option: Option, value: OptionValue) -> str | None:
+    """Say what is wrong with the value of an option, or None."""
+    if option.type is float and isinstance(value, int) and not isinstance(value, bool):
+        return None
+    if type(value) is not option.type:
+        return f"is not of type {option.type.__name__}"
+    if option.choices and value not in option.choices:
+        return f"is not one of {', '.join(map(str, option.choices))}"
+    return None
+
+
+def _quality(sensor: SensorConfig, driver: Driver, at: tuple[str, int], sources: Sources) -> Iterator[Problem]:
+    channels = [channel.name for channel in driver.channels]
+    for name, quality in sensor.quality.items():
+        key = (*at, "quality", name)
+        if name not in channels:
+            yield sources.problem(key, f"{driver.name} has no channel {name!r}", f"it has {', '.join(channels)}")
+        for span in (quality.range, quality.suspect_range):
+            if span is not None and span[0] >= span[1]:
+                yield sources.problem(key, f"{list(span)} runs backwards", "write [low, high]")
+        if quality.range and quality.suspect_range:
+            (lo, hi), (low, high) = quality.range, quality.suspect_range
+            if low < lo or high > hi:
+                yield sources.problem(key, "suspect_range reaches outside range", "put it inside")

@@ -1,0 +1,128 @@
+"""What the gateway says of itself: the latest window of every series, links, sums and alarms."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import Any
+
+import msgspec
+
+from drivers.base import Fault, Miss
+from gateway.acquire import BusOwner, StreamOwner
+from gateway.block import MISS_BASE, SCHEME, Windows
+from gateway.clock import Clock
+from gateway.config import Config
+from gateway.core import Core, Plans
+from gateway.outbox import Outbox
+from gateway.pipeline.fields import Column
+from gateway.publish import Publisher
+from gateway.rawlog import RawLog
+
+VALUE_FIELDS = ("leq", "mean", "sum")  # the first of these that a series has is its value
+
+
+@dataclass(slots=True)
+class Latest:
+    """The latest window of every series and period."""
+
+    rows: dict[tuple[str, str, int], dict[str, Any]] = field(default_factory=dict)
+
+    def take(self, windows: Windows, fields: dict[str, Column]) -> None:
+        """Remember a window that was committed."""
+        for i, (domain, sensor, channel, unit) in enumerate(windows.series):
+            row: dict[str, Any] = {name: column[i] for name, column in fields.items() if column[i] is not None}
+            value = next((name for name in VALUE_FIELDS if name in row), None)
+            self.rows[sensor, channel, windows.period_s] = {
+                "sensor": sensor, "channel": channel, "domain": domain, "unit": unit, "period_s": windows.period_s,
+                "start_ns": windows.start_ns, "statistic": value, "value": row.get(value or ""),
+                "flag": row.get("flag"), "capture": row.get("capture"), "n": row.get("n"),
+            }  # fmt: skip
+
+    def now(self) -> bytes:
+        """Write the live values for the retained topic `now`."""
+        return msgspec.json.encode({"v": 1, "series": list(self.rows.values())})
+
+
+def describe(config: Config, plans: Plans) -> dict[str, Any]:
+    """Write what the retained `meta` message says: what is measured where, and under which rules."""
+    sensors = []
+    for sensor in config.sensor:
+        driver = plans[sensor.name].reader.driver
+        units = {channel.name: channel.unit for channel in driver.channels}
+        sensors.append(
+            {
+                "name": sensor.name,
+                "driver": driver.name,
+                "domain": driver.domain,
+                "model": driver.model,
+                "channels": units,
+            }
+        )
+    return {
+        "v": 1,
+        "site": config.site.model_dump(mode="json"),
+        "gateway": config.gateway.name,
+        "config": config.hash,
+        "version": version("lamppost"),
+        "flag_scheme": SCHEME,
+        "periods_s": [config.windows.base_s, *config.windows.long_s],
+        "min_capture": config.windows.min_capture,
+        "sensors": sensors,
+    }
+
+
+def status(
+    config: Config,
+    clock: Clock,
+    core: Core,
+    latest: Latest,
+    owners: Iterable[BusOwner | StreamOwner],
+    outbox: Outbox,
+    publisher: Publisher,
+    rawlog: RawLog,
+    alarms: dict[str, str],
+) -> dict[str, Any]:
+    """Collect the whole state for the status file; no secrets ever."""
+    owners = list(owners)
+    account = outbox.account()
+    now = clock.utc_ns()
+    return {
+        "v": 1,
+        "t_ns": now,
+        "gateway": config.gateway.name,
+        "site": config.site.name,
+        "version": version("lamppost"),
+        "config": config.hash,
+        "pid": os.getpid(),
+        "alarms": list(alarms.values()),
+        "clock": {"synchronised": core.clock.synchronised, "epoch": core.clock.epoch},
+        "links": [{"name": o.health.name, "up": o.health.up, "error": o.health.error, "hint": o.health.hint,
+                   "losses": o.health.losses} for o in owners],
+        "sensors": [_sensor(sensor.name, sensor.driver, sensor.link, core, now) for sensor in config.sensor],
+        "windows": list(latest.rows.values()),
+        "broker": {"connected": publisher.connected, "alarm": publisher.alarm, "queued": len(outbox.queued),
+                   "sent": publisher.sent, "receipts": publisher.receipts, "confirm": config.mqtt.confirm},
+        "ledger": {name: account[name] for name in ("expected", "valid", "rejected", "missing")},
+        "account": account,
+        "raw_log": {"written": rawlog.appended_bytes, "quarantined": rawlog.quarantined_bytes,
+                    "dropped_segments": rawlog.dropped_segments},
+    }  # fmt: skip
+
+
+def _sensor(name: str, driver: str, link: str, core: Core, now_ns: int) -> dict[str, Any]:
+    counts = core.counts.get(name)
+    faults: dict[str, int] = {}
+    misses: dict[str, int] = {}
+    if counts is not None:
+        faults = {Fault(code).name.lower(): n for code, n in counts.faults.items() if 0 < code < MISS_BASE}
+        reasons = list(Miss)
+        misses = {str(reasons[c - MISS_BASE]): n for c, n in counts.faults.items() if c >= MISS_BASE}
+    heard = counts is not None and counts.last_t_ns > 0
+    return {
+        "name": name, "driver": driver, "link": link, "frames": counts.faults[0] if counts else 0, "faults": faults,
+        "misses": misses, "garbage": counts.garbage if counts else 0,
+        "age_s": round((now_ns - counts.last_t_ns) / 1e9, 1) if heard and counts else None,
+    }  # fmt: skip

@@ -1,0 +1,82 @@
+"""Health of links and the pace of retries: a loss is logged once, so is the return."""
+
+from __future__ import annotations
+
+import logging
+import random
+from dataclasses import dataclass, field
+
+from drivers.link.base import LinkError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class BackOff:
+    """Waits that double from `first_s` to `max_s`, with jitter, so that a city does not retry in step."""
+
+    max_s: float
+    first_s: float = 1.0
+    _next_s: float = 0.0
+
+    def next_s(self) -> float:
+        """Return how long to wait now."""
+        self._next_s = min(self.max_s, self._next_s * 2 or self.first_s)
+        return self._next_s * random.uniform(0.75, 1.0)  # noqa: S311 - spreads retries, no secret
+
+    def reset(self) -> None:
+        """Start again from the shortest wait."""
+        self._next_s = 0.0
+
+
+@dataclass(slots=True)
+class LinkHealth:
+    """Whether one port or bus is open, and if not, why and what to do."""
+
+    name: str
+    up: bool = False
+    error: str = "not opened yet"
+    hint: str = ""
+    losses: int = 0
+    _told: str = field(default="")
+
+    def lost(self, error: LinkError) -> None:
+        """Note a loss; log it unless it is the one already told."""
+        if self.up:
+            self.losses += 1
+        self.up, self.error, self.hint = False, str(error), error.hint
+        if self._told != self.error:
+            self._told = self.error
+            log.warning("%s: %s (%s)", self.name, self.error, self.hint)
+
+    def back(self) -> None:
+        """Note that the link is open."""
+        if self._told:
+            log.info("%s: back", self.name)
+        self.up, self.error, self.hint, self._told = True, "", "", ""
+
+
+@dataclass(slots=True)
+class SensorHealth:
+    """What the owner of a link knows of one sensor; what its frames say is counted in ingest."""
+
+    name: str
+    link: LinkHealth
+    frames: int = 0
+    misses: dict[str, int] = field(default_factory=dict)
+    failing: str = ""  # the reason it does not answer now
+    restarts: int = 0  # times its setup was run
+
+    def miss(self, reason: str, *, told: bool = True) -> None:
+        """Count a slot without a frame."""
+        self.misses[reason] = self.misses.get(reason, 0) + 1
+        if told and not self.failing:
+            log.warning("%s: no answer (%s)", self.name, reason)
+        self.failing = self.failing or reason
+
+    def answered(self) -> None:
+        """Count a frame."""
+        if self.failing:
+            log.info("%s: answers again", self.name)
+        self.failing = ""
+        self.frames += 1

@@ -1,0 +1,202 @@
+"""What goes over MQTT: topic names and message schemas, version 1. The one place that knows them.
+
+Topics are `lamppost/1/<gateway>/<leaf>`; `<gateway>` is the MQTT user name. Within major version 1 fields are only
+added. A payload above 1 kB is deflated (RFC 1950, first byte 0x78); JSON always starts with `{`.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from typing import NamedTuple, TypeVar
+
+import msgspec
+
+VERSION = 1
+ROOT = f"lamppost/{VERSION}"
+LEAVES = ("windows", "status", "health", "meta", "event", "receipt", "now")
+DEFLATE_ABOVE = 1_000
+MAX_PAYLOAD = 64 * 1024  # bytes on the wire
+MAX_INFLATED = 4 * 1024 * 1024  # what a receiver is willing to unpack
+NS = 1_000_000_000
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+class WireError(ValueError):
+    """A payload that is no message of this version; its text says why."""
+
+
+def topic(gateway: str, leaf: str) -> str:
+    """Name a topic of one gateway."""
+    return f"{ROOT}/{gateway}/{leaf}"
+
+
+def split_topic(name: str) -> tuple[str, str]:
+    """Tell gateway and leaf of a topic; raise WireError when it is not ours."""
+    parts = name.split("/")
+    if len(parts) != 4 or f"{parts[0]}/{parts[1]}" != ROOT or parts[3] not in LEAVES:
+        raise WireError(f"topic {name!r} is not {ROOT}/<gateway>/<{'|'.join(LEAVES)}>")
+    return parts[2], parts[3]
+
+
+class Ledger(msgspec.Struct, forbid_unknown_fields=False, omit_defaults=False):
+    """Slots per sensor, as parallel lists: expected = valid + rejected + missing in every row."""
+
+    sensor: list[str] = []
+    expected: list[int] = []
+    valid: list[int] = []
+    rejected: list[int] = []
+    missing: list[int] = []
+    extra: list[int] = []
+    late: list[int] = []
+    rejected_by: dict[str, list[int]] = {}  # verdict -> per sensor; absent when all are 0
+    missing_by: dict[str, list[int]] = {}  # reason -> per sensor
+
+    def __len__(self) -> int:
+        return len(self.sensor)
+
+
+class WindowsMessage(msgspec.Struct):
+    """All series of one gateway for one (period, start), column by column; None where a field does not apply."""
+
+    v: int
+    site: str
+    gateway: str
+    epoch: str  # names the data directory that counts seq
+    seq: int
+    period_s: int
+    start_ns: int
+    series: list[tuple[str, str, str, str]]  # (domain, sensor, channel, unit)
+    fields: dict[str, list[float | None]]
+    rev: int = 0
+    ledger: Ledger = msgspec.field(default_factory=Ledger)
+
+
+class Receipt(msgspec.Struct):
+    """What the store has: ranges of seq, ends included; `dead`: kept by the bridge as dead letters, not stored."""
+
+    v: int
+    epoch: str
+    stored: list[tuple[int, int]] = []
+    dead: list[tuple[int, int]] = []
+
+
+class Point(NamedTuple):
+    """One row of a store; fields are floats only, the time is the start of the window."""
+
+    measurement: str
+    tags: tuple[tuple[str, str], ...]  # in the order of TAGS
+    start_ns: int
+    fields: dict[str, float]
+
+
+TAGS = ("site", "gateway", "sensor", "channel", "period", "unit")
+LEDGER_TAGS = ("site", "gateway", "sensor", "period")
+
+
+def pack(message: msgspec.Struct) -> bytes:
+    """Turn a message into a payload: JSON, deflated when that is worth it."""
+    raw = msgspec.json.encode(message)
+    return zlib.compress(raw, 6) if len(raw) > DEFLATE_ABOVE else raw
+
+
+def unpack_windows(payload: bytes) -> WindowsMessage:
+    """Read a windows payload strictly; raise WireError with the reason."""
+    message = _decode(payload, WindowsMessage)
+    width = len(message.series)
+    for name, column in message.fields.items():
+        if len(column) != width:
+            raise WireError(f"field {name!r} has {len(column)} values for {width} series")
+    ledger = message.ledger
+    columns = [ledger.expected, ledger.valid, ledger.rejected, ledger.missing, ledger.extra, ledger.late]
+    columns += [*ledger.rejected_by.values(), *ledger.missing_by.values()]
+    if any(len(column) != len(ledger) for column in columns):
+        raise WireError("the columns of the ledger differ in length")
+    if message.period_s <= 0 or message.seq < 0 or message.rev < 0:
+        raise WireError("period_s must be above 0, seq and rev not below 0")
+    return message
+
+
+def unpack_receipt(payload: bytes) -> Receipt:
+    """Read a receipt strictly; raise WireError with the reason."""
+    receipt = _decode(payload, Receipt)
+    if any(first > last or first < 0 for first, last in [*receipt.stored, *receipt.dead]):
+        raise WireError("a range of a receipt runs backwards")
+    return receipt
+
+
+def ranges(seqs: list[int]) -> list[tuple[int, int]]:
+    """Fold sequence numbers into ranges, ends included."""
+    out: list[tuple[int, int]] = []
+    for seq in sorted(set(seqs)):
+        if out and seq == out[-1][1] + 1:
+            out[-1] = (out[-1][0], seq)
+        else:
+            out.append((seq, seq))
+    return out
+
+
+def part(message: WindowsMessage, sensors: set[str]) -> WindowsMessage:
+    """Return the part of a message that speaks of some of its sensors."""
+    rows = [i for i, (_, sensor, _, _) in enumerate(message.series) if sensor in sensors]
+    own = [i for i, sensor in enumerate(message.ledger.sensor) if sensor in sensors]
+
+    def pick(column: list[int]) -> list[int]:
+        return [column[i] for i in own]
+
+    old = message.ledger
+    ledger = Ledger(
+        sensor=[old.sensor[i] for i in own],
+        expected=pick(old.expected),
+        valid=pick(old.valid),
+        rejected=pick(old.rejected),
+        missing=pick(old.missing),
+        extra=pick(old.extra),
+        late=pick(old.late),
+        rejected_by={name: pick(column) for name, column in old.rejected_by.items()},
+        missing_by={name: pick(column) for name, column in old.missing_by.items()},
+    )
+    return msgspec.structs.replace(
+        message,
+        series=[message.series[i] for i in rows],
+        fields={name: [column[i] for i in rows] for name, column in message.fields.items()},
+        ledger=ledger,
+    )
+
+
+def points(message: WindowsMessage) -> Iterator[Point]:
+    """Unfold a message into the points of docs/reference/data-model.md; None and absent fields are left out."""
+    period = f"{message.period_s}s"
+    for i, (domain, sensor, channel, unit) in enumerate(message.series):
+        tags = tuple(zip(TAGS, (message.site, message.gateway, sensor, channel, period, unit), strict=True))
+        fields = {name: column[i] for name, column in message.fields.items()}
+        present = {name: float(value) for name, value in fields.items() if value is not None}
+        yield Point(domain, tags, message.start_ns, present | {"rev": float(message.rev)})
+    ledger = message.ledger
+    for i, sensor in enumerate(ledger.sensor):
+        tags = tuple(zip(LEDGER_TAGS, (message.site, message.gateway, sensor, period), strict=True))
+        row = {"expected": ledger.expected[i], "valid": ledger.valid[i], "rejected": ledger.rejected[i]}
+        row |= {"missing": ledger.missing[i], "extra": ledger.extra[i], "late": ledger.late[i], "rev": message.rev}
+        row |= {f"rejected_{name}": column[i] for name, column in ledger.rejected_by.items() if column[i]}
+        row |= {f"missing_{name}": column[i] for name, column in ledger.missing_by.items() if column[i]}
+        yield Point("ledger", tags, message.start_ns, {name: float(value) for name, value in row.items()})
+
+
+def _decode(payload: bytes, kind: type[S]) -> S:
+    raw = payload
+    if not payload.startswith(b"{"):
+        unpacker = zlib.decompressobj()
+        try:
+            raw = unpacker.decompress(payload, MAX_INFLATED)
+        except zlib.error as error:
+            raise WireError(f"neither JSON nor deflated JSON: {error}") from None
+        if not unpacker.eof:
+            raise WireError(f"cut off, or more than {MAX_INFLATED} bytes when unpacked")
+    try:
+        message = msgspec.json.decode(raw, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise WireError(f"not a {kind.__name__}: {error}") from None
+    version = getattr(message, "v", None)
+    if version != VERSION:
+        raise WireError(f"version {version}: this program reads version {VERSION}")
+    return message
