@@ -1,0 +1,49 @@
+"""Time of the simulation, and the ground truth: every measurement that left a twin, as JSON lines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from firmware_sim.device import Report, Values
+from gateway.clock import NS, Clock
+
+
+class Timeline:
+    """UTC at the start, carried on by the monotonic clock: it never jumps and never goes back."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self._origin_ns = clock.utc_ns() - clock.mono_ns()
+
+    def now_s(self) -> float:
+        """Seconds since 1970 on this timeline."""
+        return (self._origin_ns + self.clock.mono_ns()) / NS
+
+    def utc_ns(self, t_s: float) -> int:
+        """What the machine's UTC clock calls a moment of this timeline, should it have been set meanwhile."""
+        return self.clock.utc_ns() - round((self.now_s() - t_s) * NS)
+
+
+class Truth:
+    """Appends to a file of JSON lines; each line is on disk (in the page cache) when it is written."""
+
+    def __init__(self, path: Path, timeline: Timeline) -> None:
+        """Open the file; raise OSError when that cannot be."""
+        self._file = path.open("ab", buffering=0)
+        self._timeline = timeline
+        self._encode = msgspec.json.Encoder().encode
+
+    def reporter(self, name: str, device: str) -> Report:
+        """Return the function to which one twin reports."""
+
+        def report(t_s: float, values: Values) -> None:
+            line = {"t_ns": self._timeline.utc_ns(t_s), "name": name, "device": device, "values": dict(values)}
+            self._file.write(self._encode(line) + b"\n")
+
+        return report
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
