@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from drivers import DRIVERS
@@ -11,12 +13,17 @@ from drivers.link.base import Bus
 from drivers.link.i2c import KernelBus
 from drivers.link.i2c_socket import SocketBus
 from drivers.link.serial import SerialPort
-from gateway.acquire import BusOwner, Device, Recorder, StreamOwner, Timeline
+from gateway.acquire import Device, Recorder, Timeline
 from gateway.clock import Clock
 from gateway.config import Config, SensorConfig
 from gateway.plans import duty_times
-from gateway.rules import SOCKET_BUS, address_of, slot_ns
+from gateway.polling import BusOwner
+from gateway.rules import NS, SOCKET_BUS, address_of, slot_ns
+from gateway.streaming import StreamOwner
 from gateway.supervise import LinkHealth, SensorHealth
+
+log = logging.getLogger(__name__)
+STOP_S = 3.0
 
 
 class LinkKey(NamedTuple):
@@ -72,3 +79,60 @@ def _serial(sensor: SensorConfig, clock: Clock) -> SerialPort:
     bus = DRIVERS[sensor.driver].bus
     assert isinstance(bus, Uart)
     return SerialPort(sensor.port, sensor.baud or bus.bauds[0], bus.format, clock.sleep)
+
+
+class Owners:
+    """All owners of links, started and stopped as the configuration says."""
+
+    def __init__(self, recorder: Recorder, timeline: Timeline) -> None:
+        self._recorder = recorder
+        self._timeline = timeline
+        self._owners: dict[LinkKey, BusOwner | StreamOwner] = {}
+        self._tasks: dict[LinkKey, asyncio.Task[None]] = {}
+
+    def __iter__(self) -> Iterator[BusOwner | StreamOwner]:
+        return iter(tuple(self._owners.values()))
+
+    def start(self, config: Config, tasks: asyncio.TaskGroup) -> None:
+        """Start the owners that a configuration wants and that are not there yet."""
+        for key, sensors in group(config).items():
+            if key in self._owners:
+                continue
+            one = owner(sensors, self._recorder, self._timeline, config.gateway.back_off_max_s)
+            self._owners[key] = one
+            if isinstance(one, BusOwner):
+                one.start()
+            else:
+                self._tasks[key] = tasks.create_task(one.run())
+
+    async def change(self, config: Config, tasks: asyncio.TaskGroup) -> None:
+        """Go over to a configuration: what has not changed keeps its link."""
+        wanted = group(config)
+        await self.stop([key for key in self._owners if key not in wanted])
+        self.start(config, tasks)
+
+    async def stop(self, keys: Iterable[LinkKey] | None = None) -> None:
+        """Stop owners, all if none are named; a script in hand is finished, a hung one is left behind."""
+        keys = list(self._owners) if keys is None else list(keys)
+        owners = [self._owners.pop(key) for key in keys]
+        buses = [one for one in owners if isinstance(one, BusOwner)]
+        for bus in buses:
+            bus.stop()
+        tasks = [self._tasks.pop(key) for key in keys if key in self._tasks]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for bus in buses:
+            if not await asyncio.to_thread(bus.join, STOP_S):
+                log.warning("%s: hangs in the kernel; left behind", bus.health.name)
+
+    def raise_failures(self) -> None:
+        """Raise what brought down a bus thread: it is a bug, and the process falls with it."""
+        for one in self:
+            if isinstance(one, BusOwner) and one.failed is not None:
+                raise one.failed
+
+    def tick_ns(self, now_ns: int) -> int:
+        """Return before which time nothing will still come; a hung bus may hold it back by two seconds at most."""
+        floors = [floor for one in self if (floor := one.floor_ns()) is not None]
+        return max(min([now_ns, *floors]), now_ns - 2 * NS)

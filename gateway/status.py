@@ -11,15 +11,16 @@ from typing import Any
 import msgspec
 
 from drivers.base import Fault, Miss
-from gateway.acquire import BusOwner, StreamOwner
 from gateway.block import MISS_BASE, SCHEME, Windows
 from gateway.clock import Clock
 from gateway.config import Config
 from gateway.core import Core, Plans
 from gateway.outbox import Outbox
 from gateway.pipeline.fields import Column
+from gateway.polling import BusOwner
 from gateway.publish import Publisher
 from gateway.rawlog import RawLog
+from gateway.streaming import StreamOwner
 
 VALUE_FIELDS = ("leq", "mean", "sum")  # the first of these that a series has is its value
 
@@ -46,6 +47,11 @@ class Latest:
         return msgspec.json.encode({"v": 1, "series": list(self.rows.values())})
 
 
+def program() -> str:
+    """Return the version of this program."""
+    return version("lamppost")
+
+
 def describe(config: Config, plans: Plans) -> dict[str, Any]:
     """Write what the retained `meta` message says: what is measured where, and under which rules."""
     sensors = []
@@ -66,7 +72,7 @@ def describe(config: Config, plans: Plans) -> dict[str, Any]:
         "site": config.site.model_dump(mode="json"),
         "gateway": config.gateway.name,
         "config": config.hash,
-        "version": version("lamppost"),
+        "version": program(),
         "flag_scheme": SCHEME,
         "periods_s": [config.windows.base_s, *config.windows.long_s],
         "min_capture": config.windows.min_capture,
@@ -84,6 +90,7 @@ def status(
     publisher: Publisher,
     rawlog: RawLog,
     alarms: dict[str, str],
+    dropped_records: int,
 ) -> dict[str, Any]:
     """Collect the whole state for the status file; no secrets ever."""
     owners = list(owners)
@@ -94,7 +101,7 @@ def status(
         "t_ns": now,
         "gateway": config.gateway.name,
         "site": config.site.name,
-        "version": version("lamppost"),
+        "version": program(),
         "config": config.hash,
         "pid": os.getpid(),
         "alarms": list(alarms.values()),
@@ -108,7 +115,7 @@ def status(
         "ledger": {name: account[name] for name in ("expected", "valid", "rejected", "missing")},
         "account": account,
         "raw_log": {"written": rawlog.appended_bytes, "quarantined": rawlog.quarantined_bytes,
-                    "dropped_segments": rawlog.dropped_segments},
+                    "dropped_segments": rawlog.dropped_segments, "dropped_records": dropped_records},
     }  # fmt: skip
 
 

@@ -80,3 +80,21 @@ class SensorHealth:
             log.info("%s: answers again", self.name)
         self.failing = ""
         self.frames += 1
+
+
+class Alarms:
+    """What is wrong now, by subject; each trouble is logged once, and so is its end."""
+
+    def __init__(self) -> None:
+        self.now: dict[str, str] = {}
+
+    def raise_(self, subject: str, text: str) -> None:
+        """Note a trouble."""
+        if self.now.get(subject) != text:
+            log.error("%s", text)
+        self.now[subject] = text
+
+    def clear(self, subject: str) -> None:
+        """Note that it is over."""
+        if self.now.pop(subject, None):
+            log.info("%s: well again", subject)

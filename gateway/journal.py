@@ -1,0 +1,216 @@
+"""The journal: the core and everything it leaves on disk, in the order that survives a power cut.
+
+A batch is logged raw, then fed to the core; a closed period is committed with the core's state and the place in the
+raw log from which the next start goes on. What brings our own code down is remembered first: a batch that does it
+twice is set aside and its sensor no longer trusted, so that replaying the log cannot become a crash loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+import msgspec
+
+from gateway.acquire import Timeline
+from gateway.block import Windows
+from gateway.clock import Clock, boot_id
+from gateway.commit import Committer, Terms
+from gateway.config import Config
+from gateway.core import Core, Plan
+from gateway.outbox import Outbox
+from gateway.rawlog import Position, RawLog, pack
+from gateway.record import ClockRecord, ConfigRecord, Record, RecordKind, encode
+from gateway.supervise import Alarms
+
+log = logging.getLogger(__name__)
+P = ParamSpec("P")
+T = TypeVar("T")
+NS = 1_000_000_000
+MB = 1_000_000
+CLOCK_STEP_NS = NS // 2
+
+
+def terms(config: Config) -> Terms:
+    """Take out of a configuration what goes into messages."""
+    windows, gateway = config.windows, config.gateway
+    return Terms(config.site.name, gateway.name, windows.long_s, windows.min_capture, gateway.history_days)
+
+
+class Journal:
+    """The disk's side of one run; `open` and `close` block, the rest may be called from the event loop."""
+
+    def __init__(self, config: Config, plans: dict[str, Plan], timeline: Timeline, alarms: Alarms) -> None:
+        self._config = config
+        self._plans = plans
+        self._timeline = timeline
+        self._clock: Clock = timeline.clock
+        self._alarms = alarms
+        self._data_dir: Path = config.gateway.data_dir
+        self._pending: list[Windows] = []  # closed, not yet committed: the disk is full or away
+        self._position = Position()
+        self._epoch = -1
+        self.disk = ThreadPoolExecutor(1, "disk")  # one thread: the database and the log have one owner
+
+    # -- start and end -----------------------------------------------------------------------------------------
+
+    def open(self) -> None:
+        """Open the files and bring the core to where the last run left it; raises OSError, sqlite3.Error."""
+        self._data_dir.mkdir(parents=True, exist_ok=True)
+        self.outbox = Outbox(self._data_dir / "gateway.db")
+        if self.outbox.quarantined:
+            self._alarms.raise_("database", f"the database was damaged and lies in {self.outbox.quarantined}")
+        raw = self._config.rawlog
+        self.rawlog = RawLog(self._data_dir / "raw", int(raw.segment_mb * MB), int(raw.keep_mb * MB))
+        if self.rawlog.quarantined_bytes:
+            log.warning("raw log: %d bytes of a torn tail set aside", self.rawlog.quarantined_bytes)
+        self.committer = Committer(self.outbox, terms(self._config))
+        self.core = self._new_core()
+        position = self._restore()
+        self.core.distrusted = frozenset(self._distrusted())
+        for after, records in self.rawlog.read(position):
+            closed = self._feed(records, after)
+            if closed:
+                self.committer.commit(closed, self.core, *after)
+        self._begin()
+
+    async def close(self) -> None:
+        """Write the state down, so that the next start has nothing to replay."""
+        state = Committer.state_of(self.core, *self._position)
+        await self.on_disk(lambda: self.outbox.commit(state=state))
+
+    def shut(self) -> None:
+        """Close the files."""
+        if hasattr(self, "rawlog"):
+            self.rawlog.close()
+            self.outbox.close()
+
+    def _new_core(self) -> Core:
+        config = self._config
+        return Core({config.hash: self._plans}, config.windows.base_s, config.gateway.lateness_s)
+
+    def _restore(self) -> Position:
+        """Put back the saved state; return from where the raw log must be read again."""
+        saved = self.outbox.state()
+        if saved is None:
+            self.core.begin(self._config.hash)
+            return Position()
+        try:
+            lost = self.core.restore(saved.body, self._config.hash)
+        except ValueError as error:
+            log.warning("the saved state is set aside (%s); the raw log rebuilds it", error)
+            (self._quarantine() / f"state-{saved.segment}-{saved.offset}").write_bytes(saved.body)
+            self.core = self._new_core()
+            self.core.begin(self._config.hash)
+            return Position()
+        if lost:
+            log.warning("configured anew, so their open window starts afresh: %s", ", ".join(lost))
+        return Position(saved.segment, saved.offset)
+
+    def _begin(self) -> None:
+        """Write down under which clock and configuration this run begins."""
+        self._epoch = self.core.clock.epoch
+        self.set_clock(same_epoch=self.core.clock.boot_id in ("", boot_id()))
+        config = ConfigRecord(self._config.hash)
+        self.take([Record(RecordKind.CONFIG, self._clock.mono_ns(), "", encode(config))])
+
+    # -- records -> windows ------------------------------------------------------------------------------------
+
+    def take(self, records: Sequence[Record]) -> None:
+        """Log and feed a batch; what it closes waits for `commit`."""
+        try:
+            self._position = self.rawlog.append(records)
+        except OSError as error:
+            self._alarms.raise_("raw log", f"cannot write the raw log: {error}; windows go on without it")
+        else:
+            self._alarms.clear("raw log")
+        self._pending += self._feed(records, self._position)
+
+    async def commit(self) -> list[Windows]:
+        """Commit what has closed; return all windows made, or none when the disk refuses (they are tried again)."""
+        if not self._pending:
+            return []
+        bases = list(self._pending)
+        state = Committer.state_of(self.core, *self._position)
+        watermark_ns = self.core.watermark_ns
+        try:
+            done = await self.on_disk(lambda: self.committer.write(bases, state, watermark_ns, self.core))
+        except (sqlite3.Error, OSError) as error:
+            self._alarms.raise_("disk", f"cannot commit: {error}; free some space in {self._data_dir}")
+            return []
+        self._alarms.clear("disk")
+        self._pending = self._pending[len(bases) :]
+        return done
+
+    async def sync(self) -> None:
+        """Put the raw log on the medium."""
+        try:
+            await self.on_disk(self.rawlog.sync)
+        except OSError as error:
+            self._alarms.raise_("raw log", f"cannot sync the raw log: {error}")
+
+    async def on_disk(self, job: Callable[[], T]) -> T:
+        """Do something in the thread that owns the files."""
+        return await asyncio.get_running_loop().run_in_executor(self.disk, job)
+
+    # -- time ----------------------------------------------------------------------------------------------------
+
+    def follow_clock(self) -> None:
+        """Keep the offset while it is within half a second of UTC; else begin a new epoch."""
+        drift = self._clock.utc_ns() - self._clock.mono_ns() - self._timeline.offset_ns
+        if abs(drift) >= CLOCK_STEP_NS:
+            log.warning("the clock was set by %+.3f s: a new time line begins", drift / NS)
+            self.set_clock(same_epoch=False)
+
+    def set_clock(self, *, same_epoch: bool) -> None:
+        """Take the offset of UTC now and write it down; within one epoch a small difference changes nothing."""
+        mono, utc = self._clock.mono_ns(), self._clock.utc_ns()
+        offset, known = utc - mono, self.core.clock
+        same_line = same_epoch and known.boot_id == boot_id() and abs(known.offset_ns - offset) < CLOCK_STEP_NS
+        if same_line:
+            offset = known.offset_ns
+        else:
+            self._epoch += 1
+        self._timeline.offset_ns = offset
+        clock = ClockRecord(boot_id(), offset, self._clock.synchronised(), self._epoch)
+        self.take([Record(RecordKind.CLOCK, mono, "", encode(clock))])
+
+    # -- crashes of our own code -------------------------------------------------------------------------------
+
+    def _feed(self, records: Sequence[Record], position: Position) -> list[Windows]:
+        try:
+            return self.core.feed(records)
+        except Exception:
+            self._remember_crash(records, position)
+            raise
+
+    def _remember_crash(self, records: Sequence[Record], position: Position) -> None:
+        """Count crashes by place; a batch that does it twice is set aside and its sensor no longer trusted."""
+        name = self.core.current
+        here = f"{position.segment}:{position.offset}:{name}"
+        log.exception("our own code failed on the records of %s", name)
+        if self.outbox.recall("crash", "") != here:
+            self.outbox.remember("crash", here)
+            return
+        (self._quarantine() / f"batch-{position.segment}-{position.offset}.raw").write_bytes(pack(records))
+        distrusted = self._distrusted() | {name: version("lamppost")}
+        self.outbox.remember("distrusted", msgspec.json.encode(distrusted).decode())
+
+    def _distrusted(self) -> dict[str, str]:
+        """Return the sensors whose records this version of the program has failed on twice."""
+        known: dict[str, str] = msgspec.json.decode(self.outbox.recall("distrusted", "{}"))
+        trusted_again = {name: by for name, by in known.items() if by == version("lamppost")}
+        for name in trusted_again:
+            self._alarms.raise_(f"bug {name}", f"our own code fails on {name}: its bad frames are rejected; report it")
+        return trusted_again
+
+    def _quarantine(self) -> Path:
+        folder = self._data_dir / "quarantine"
+        folder.mkdir(exist_ok=True)
+        return folder
