@@ -1,0 +1,80 @@
+"""The gateway as it runs: five sensors at 1 Hz, 60 s windows, a real broker; CPU, memory, disk, first frame."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from pathlib import Path
+
+from gateway import demo
+
+SETTLE_S = 20.0
+SPAN_S = 180.0
+
+
+def measure() -> dict[str, float | str]:
+    """Run for three minutes and scale to an hour; the window's commit and publish are in it."""
+    with tempfile.TemporaryDirectory(prefix="lamppost-bench-") as folder:
+        one = demo.Demo(Path(folder))
+        try:
+            return _measure(one)
+        finally:
+            one.stop()
+
+
+def _measure(one: demo.Demo) -> dict[str, float | str]:
+    original = demo.site_text
+
+    def as_on_a_post(*args: object, **kwargs: object) -> str:
+        text = original(*args, **kwargs)  # type: ignore[arg-type]
+        return text.replace("base_s = 10\nlong_s = [60]", "base_s = 60\nlong_s = [3600]").replace("batch_s = 1.0\n", "")
+
+    demo.site_text = as_on_a_post
+    try:
+        one.start()
+    finally:
+        demo.site_text = original
+    started = time.monotonic()
+    first_frame_s = _first_frame(one, started)
+    time.sleep(SETTLE_S)
+    pid = one.pid("gateway")
+    before, at = _state(pid), time.monotonic()
+    time.sleep(SPAN_S)
+    after, span_s = _state(pid), time.monotonic() - at
+    scale = 3600.0 / span_s
+    return {
+        "first_frame_s": round(first_frame_s, 2),
+        "rss_mb": round(after["rss"] / 1e6, 1),
+        "cpu_s_per_hour": round((after["cpu_s"] - before["cpu_s"]) * scale, 2),
+        "cpu_s_to_start": round(before["cpu_s"], 2),
+        "written_mb_per_hour": round((after["written"] - before["written"]) * scale / 1e6, 2),
+        "broker": one.broker.kind,
+    }
+
+
+def _first_frame(one: demo.Demo, started: float) -> float:
+    """Wait until the raw log holds a frame or chunk of any sensor."""
+    from gateway.rawlog import read_segment, segments
+    from gateway.record import RecordKind
+
+    folder = one.folder / "gateway" / "raw"
+    while time.monotonic() - started < 30:
+        for number in segments(folder) if folder.is_dir() else []:
+            for _, records in read_segment(folder / f"{number:08d}.raw", number, 0):
+                if any(record.kind in (RecordKind.FRAME, RecordKind.CHUNK) for record in records):
+                    return time.monotonic() - started
+        time.sleep(0.02)
+    return float("nan")
+
+
+def _state(pid: int) -> dict[str, float]:
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    ticks = os.sysconf("SC_CLK_TCK")
+    written = next(
+        int(line.split()[1])
+        for line in Path(f"/proc/{pid}/io").read_text().splitlines()
+        if line.startswith("write_bytes")
+    )
+    rss = int(fields[21]) * os.sysconf("SC_PAGE_SIZE")
+    return {"cpu_s": (int(fields[11]) + int(fields[12])) / ticks, "rss": rss, "written": written}
