@@ -22,9 +22,7 @@ def main(arguments: list[str]) -> None:
     names = [name for name in arguments if name in SUITES] or list(SUITES)
     figures: dict[str, object] = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True
-        ).stdout.strip(),
+        "commit": _commit(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
     }
     for name in names:

@@ -16,8 +16,9 @@ from drivers.link.base import LinkError, transfer
 from drivers.link.i2c import BUSY, NACK
 from drivers.script import Reply, Step
 
-TIMEOUT_S = 1.0
+TIMEOUT_S = 1
 READ = 1
+STATUS = struct.Struct("<i")
 HINT = "start the simulator (firmware-sim run) or correct `bus` in the site file"
 
 
@@ -28,7 +29,9 @@ class SocketBus:
         self._path = path
         self._sleep = sleep
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.settimeout(TIMEOUT_S)
+        # Time-outs of the kernel, not of Python: those would cost a poll(2) before every send and receive.
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            self._socket.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", TIMEOUT_S, 0))
         try:
             self._socket.connect(path)
         except OSError as error:
@@ -49,24 +52,26 @@ class SocketBus:
             messages.append(struct.pack("<HHH", address, READ, rx))
         try:
             self._socket.sendall(struct.pack("<H", len(messages)) + b"".join(messages))
-            (status,) = struct.unpack("<i", self._receive(4))
-            reply = self._receive(rx) if status == 0 else b""
+            reply = self._receive(STATUS.size, STATUS.size + rx)
+            (status,) = STATUS.unpack_from(reply)
+            if status == 0:
+                reply += self._receive(STATUS.size + rx - len(reply), STATUS.size + rx - len(reply))
         except OSError as error:  # also a time-out: the stream is then out of step and must be opened again
             raise LinkError(f"unix:{self._path}: {error}", HINT) from error
         if status == 0:
-            return reply
+            return reply[STATUS.size :]
         if -status in NACK:
             return Miss.NACK
         if -status in BUSY:
             return Miss.TIMEOUT
         raise LinkError(f"unix:{self._path}: {errno.errorcode.get(-status, status)}", HINT)
 
-    def _receive(self, size: int) -> bytes:
-        parts = []
-        while size:
-            part = self._socket.recv(size)
+    def _receive(self, least: int, most: int) -> bytes:
+        """Read until `least` bytes are here; what comes with them, up to `most`, is taken too."""
+        data = b""
+        while len(data) < least:
+            part = self._socket.recv(most - len(data))
             if not part:
                 raise ConnectionResetError("the bus server closed the connection")
-            parts.append(part)
-            size -= len(part)
-        return b"".join(parts)
+            data += part
+        return data

@@ -24,7 +24,8 @@ PM_BITS = 1 << 4 | 1 << 5 | 1 << 19 | 1 << 21  # fan, laser, cleaning, fan speed
 DOUBTS = np.array([PM_BITS] * 4 + [1 << 6] * 2 + [1 << 7] * 2, np.uint32)  # which status bits touch which channel
 
 # Ready within 10 x 20 ms + 9 x 20 ms: a slot is over, one way or the other, in less than half a second.
-READY = Command("ready", b"\x02\x02", rx=3, wait_s=0.02, until=(1, 0xFF, 0x01), poll_s=0.02, tries=10, keep=False)
+# Few tries: a value that comes later than this is found ready at once in the next slot, and every slot after it.
+READY = Command("ready", b"\x02\x02", rx=3, wait_s=0.02, until=(1, 0xFF, 0x01), poll_s=0.02, tries=3, keep=False)
 READ = Command("read", b"\x03\xc4", rx=24, wait_s=0.02)
 STATUS = Command("status", b"\xd2\x06", rx=6, wait_s=0.02)
 START = Command("start", b"\x00\x21", settle_s=0.05)
