@@ -17,7 +17,7 @@ def measure() -> dict[str, float | str]:
     """Run for three minutes and scale to an hour; the window's commit and publish are in it."""
     with tempfile.TemporaryDirectory(prefix="lamppost-bench-") as folder:
         memory = Path("/dev/shm") / Path(folder).name  # as /run is on a post
-        settings = demo.Settings(base_s=60, long_s=(3600,), batch_s=5.0, run_dir=memory)
+        settings = demo.Settings(base_s=60, long_s=(3600,), batch_s=10.0, run_dir=memory)
         one = demo.Demo(Path(folder), settings=settings)
         try:
             return _measure(one)

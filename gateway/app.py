@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -76,7 +77,7 @@ class App:
         sending = self._tasks.create_task(self._publisher.run())
         self._owners.start(self._config, self._tasks)
         batches = self._tasks.create_task(self._batches())
-        jobs = [self._tasks.create_task(job()) for job in (self._syncs, self._beats, self._measures)]
+        jobs = [self._tasks.create_task(job()) for job in (self._beats, self._measures)]
         self._tell_meta()
         health.notify("READY=1", f"STATUS=gateway {self._config.gateway.name} is running")
         log.info("gateway %s: %d sensors", self._config.gateway.name, len(self._config.sensor))
@@ -122,6 +123,7 @@ class App:
         tick = Record(RecordKind.TICK, tick_ns, "", encode(Tick(tick_ns, up)))
         self._journal.take([*self._with_reload(records, tick_ns), tick])
         self._last_batch_ns = now
+        await self._journal.sync_if_due()
         done = await self._journal.commit()
         for windows in done:
             self._latest.take(windows, columns(windows, self._config.windows.min_capture))
@@ -129,12 +131,9 @@ class App:
             self._publisher.notify()
             expiry_s = 3 * self._config.windows.base_s
             self._publisher.tell(Extra("now", self._latest.now(), retain=True, expiry_s=expiry_s))
-            self._write_status()
-
-    async def _syncs(self) -> None:
-        while True:
-            await asyncio.sleep(self._clock.real_s(self._config.rawlog.sync_s))
-            await self._journal.sync()
+            said = self._write_status()
+            short = {key: said[key] for key in ("v", "t_ns", "alarms", "broker", "ledger", "links")}
+            self._publisher.tell(Extra("health", msgspec.json.encode(short)))
 
     async def _measures(self) -> None:
         """Measure the board on the grid of its slots."""
@@ -155,7 +154,7 @@ class App:
             else:
                 health.notify("WATCHDOG=1")
                 self._alarms.clear("stuck")
-            await asyncio.sleep(min(beat_s, 10.0))
+            await asyncio.sleep(min(beat_s, 20.0))
 
     def _stuck(self) -> list[str]:
         now = self._clock.mono_ns()
@@ -213,8 +212,8 @@ class App:
 
     # -- what others are told ----------------------------------------------------------------------------------
 
-    def _write_status(self) -> None:
-        """Replace the status file, and tell the broker the short form."""
+    def _write_status(self) -> dict[str, Any]:
+        """Replace the status file; return what it says."""
         journal, config = self._journal, self._config
         alarms = dict(self._alarms.now) | ({"broker": self._publisher.alarm} if self._publisher.alarm else {})
         now = status(
@@ -225,8 +224,7 @@ class App:
             health.write_status(health.status_folder(config.gateway.run_dir, config.gateway.data_dir), now)
         except OSError as error:
             self._alarms.raise_("status", f"cannot write the status file: {error}")
-        short = {key: now[key] for key in ("v", "t_ns", "alarms", "broker", "ledger", "links")}
-        self._publisher.tell(Extra("health", msgspec.json.encode(short)))
+        return now
 
     def _tell_meta(self) -> None:
         meta = msgspec.json.encode(describe(self._config, _plans(self._config)))

@@ -118,8 +118,8 @@ class Windows:
     reasons: I8  # [k, 13], in the order of REASONS
     sensors: tuple[str, ...]
     slots: I8  # [s, 6], in the order of SLOT_COUNTS
-    rejected: I8  # [s, 7] by Fault
-    missed: I8  # [s, 8] by reason of a miss, of the slots that are missing; the rest said nothing
+    rejected: I8  # [s, 8] by Fault
+    missed: I8  # [s, 7] by reason of a miss, of the slots that are missing; the rest said nothing
 
     def __post_init__(self) -> None:
         """Refuse sums that do not close: expected = valid + rejected + missing in every row."""

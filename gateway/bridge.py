@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 RECEIVE_MAXIMUM = 500
 NEVER = 0xFFFFFFFF
 LOOP_S = 0.5
+ROUND_S = 20.0  # how often a bridge that waits for the store shows that it lives
+LONGEST_WAIT_S = 3600.0  # whatever a store asks for
 
 
 class Terms(NamedTuple):
@@ -150,6 +152,7 @@ class Bridge:
         client.subscribe(f"{wire.ROOT}/+/windows", qos=1)
 
     def _on_disconnect(self, _client: mqtt.Client, _user: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+        self._generation += 1  # what is acknowledged from here on belongs to no connection
         self.connected = False
         if not self.stop.is_set():
             self._tell(self._broker, f"connection lost ({reason})")
@@ -206,15 +209,24 @@ class Bridge:
                     return self._split(batch, stored, dead, error)
                 self.counts["retries"] += 1
                 self._tell("store", str(error))
-                if self.stop.wait(self._clock.real_s(error.retry_after_s or back_off.next_s())):
+                if not self._wait(back_off.next_s() if error.retry_after_s is None else error.retry_after_s):
                     return False
-                self.passed_ns = self._clock.mono_ns()
                 continue
             self._tell("store", "")
             self.counts["messages"] += len(batch)
             self.counts["points"] += sum(len(one.points) for one in batch)
             stored += batch
             return True
+
+    def _wait(self, wait_s: float) -> bool:
+        """Wait for the store, in rounds; False when told to stop."""
+        left_s = min(wait_s, LONGEST_WAIT_S)
+        while not self.stop.wait(self._clock.real_s(min(left_s, ROUND_S))):
+            self.passed_ns = self._clock.mono_ns()
+            left_s -= ROUND_S
+            if left_s <= 0:
+                return True
+        return False
 
     def _split(
         self, batch: Sequence[Readable], stored: list[Readable], dead: list[Readable], error: StoreError

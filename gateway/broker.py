@@ -44,7 +44,7 @@ persistence true
 persistence_location {folder}/
 autosave_interval 1
 autosave_on_changes true
-max_queued_messages 0
+max_queued_messages 1000000
 max_inflight_messages 0
 message_size_limit 131072
 log_dest none

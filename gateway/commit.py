@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from drivers.base import Fault
 from gateway import history, wire
 from gateway.block import Windows
@@ -47,10 +49,14 @@ class Committer:
     def write(self, closed: Sequence[Windows], state: SavedState, watermark_ns: int, core: Core) -> list[Windows]:
         """Write what `commit` says; blocks on the disk."""
         db = self._outbox.db
-        bases = [self._with_rev(windows) for windows in closed]
+        bases = self._with_revs(closed)
         long: list[Windows] = []
+        facts = {f"long_{period_s}": str(watermark_ns) for period_s in self.terms.long_s}  # made up to here
         for period_s in self.terms.long_s:
-            for start_ns in self._due(period_s, bases, watermark_ns):
+            unmade = self._unmade(period_s, bases)
+            due = [start_ns for start_ns in unmade if start_ns + period_s * NS <= watermark_ns]
+            facts[_unmade_key(period_s)] = msgspec.json.encode([one for one in unmade if one not in due]).decode()
+            for start_ns in due:
                 end_ns = start_ns + period_s * NS
                 fresh = {windows.start_ns: windows for windows in bases if start_ns <= windows.start_ns < end_ns}
                 known = {windows.start_ns: windows for windows in history.between(db, start_ns, end_ns)}
@@ -60,7 +66,6 @@ class Committer:
                     long.append(revised(whole, sum(part.rev for part in parts)))
         done = [*bases, *long]
         forget_ns = int(watermark_ns - self.terms.history_days * DAY_NS)
-        facts = {f"long_{period_s}": str(watermark_ns) for period_s in self.terms.long_s}
         self._outbox.commit(list(self.messages(done)), bases, state, facts, max(forget_ns, 0))
         return done
 
@@ -84,21 +89,23 @@ class Committer:
         yield from first
         yield from self._fitting(wire.part(message, set(message.ledger.sensor[half:])), seq + len(first))
 
-    def _with_rev(self, windows: Windows) -> Windows:
-        known = history.rev_of(self._outbox.db, windows.start_ns)
-        return windows if known is None else revised(windows, known + 1)
+    def _with_revs(self, closed: Sequence[Windows]) -> list[Windows]:
+        """Number the revisions of windows that are already known, also of those known from this very commit."""
+        out: list[Windows] = []
+        for windows in closed:
+            revs = [one.rev for one in out if one.start_ns == windows.start_ns]
+            known = max(revs) if revs else history.rev_of(self._outbox.db, windows.start_ns)
+            out.append(windows if known is None else revised(windows, known + 1))
+        return out
 
-    def _due(self, period_s: int, bases: Sequence[Windows], watermark_ns: int) -> list[int]:
-        """List the long periods that end by the watermark and have base windows not yet folded in."""
-        period_ns = period_s * NS
-        last = int(self._outbox.recall(f"long_{period_s}", "0"))
-        last_start = last - last % period_ns
-        fresh = {windows.start_ns for windows in bases}
-        candidates = fresh | set(history.starts(self._outbox.db, last_start))
-        periods = {start - start % period_ns for start in candidates}
-        changed = {start - start % period_ns for start in fresh}
-        ready = (start for start in periods if start + period_ns <= watermark_ns)
-        return sorted(start for start in ready if start >= last_start or start in changed)
+    def _unmade(self, period_s: int, bases: Sequence[Windows]) -> list[int]:
+        """List the starts of the long periods that have base windows which are not yet in a long window."""
+        known = msgspec.json.decode(self._outbox.recall(_unmade_key(period_s), "[]"), type=list[int])
+        return sorted({*known, *(one.start_ns - one.start_ns % (period_s * NS) for one in bases)})
+
+
+def _unmade_key(period_s: int) -> str:
+    return f"unmade_{period_s}"
 
 
 def windows_message(windows: Windows, terms: Terms) -> wire.WindowsMessage:

@@ -5,7 +5,6 @@ A site file may `extends = "base.toml"`: tables are merged, the site wins, lists
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -19,8 +18,12 @@ from drivers.base import OptionValue
 from gateway import toml_lines
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
-Positive = Annotated[float, Field(gt=0)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Span = tuple[float, float]
+
+
+MENDINGS = 4  # a wrong value is taken out, then it is missing, then it is made up, then the rest is read
 
 
 class _Model(BaseModel):
@@ -43,8 +46,8 @@ class GatewayConfig(_Model):
     name: Name
     data_dir: Path = Path("/var/lib/lamppost")
     run_dir: Path = Path("/run/lamppost")
-    batch_s: Positive = 5.0
-    lateness_s: Annotated[float, Field(ge=0)] = 2.0
+    batch_s: Positive = 10.0
+    lateness_s: NotNegative = 2.0
     history_days: Positive = 35.0
     back_off_max_s: Positive = 60.0
 
@@ -117,9 +120,9 @@ class QualityConfig(_Model):
 
     range: Span | None = None
     suspect_range: Span | None = None
-    stuck_s: Annotated[float, Field(ge=0)] = 0.0
-    stuck_fail_s: Annotated[float, Field(ge=0)] = 0.0
-    tolerance: Annotated[float, Field(ge=0)] = 0.0
+    stuck_s: NotNegative = 0.0
+    stuck_fail_s: NotNegative = 0.0
+    tolerance: NotNegative = 0.0
     origin: str = ""
 
 
@@ -227,6 +230,7 @@ def load(path: Path) -> Config:
 
 def examine(path: Path) -> tuple[Config | None, list[Problem]]:
     """Load a site file; return what could be made of it, and all errors and warnings."""
+    from gateway.mistakes import explain, mend
     from gateway.rules import cross_check
 
     try:
@@ -234,11 +238,22 @@ def examine(path: Path) -> tuple[Config | None, list[Problem]]:
     except ConfigError as error:
         return None, list(error.problems)
     raw = _with_paths(raw, path.parent)
-    try:
-        config = Config.model_validate(raw)
-    except ValidationError as error:
-        return None, [_explain(detail, sources) for detail in error.errors()]
-    return config, cross_check(config, sources)
+    found: dict[str, Problem] = {}
+    config: Config | None = None
+    for _ in range(MENDINGS):
+        try:
+            config = Config.model_validate(raw)
+            break
+        except ValidationError as error:
+            for detail in error.errors():
+                problem = explain(detail, sources)
+                found.setdefault(problem.key, problem)
+                mend(raw, detail)
+    # Mended only to look on: a table with a mistake in it is not judged any further.
+    tables = {key.rpartition(".")[0] or key for key in found}
+    rest = cross_check(config, sources) if config is not None else []
+    judged = [p for p in rest if not any(p.key == table or p.key.startswith(f"{table}.") for table in tables)]
+    return None if found else config, [*found.values(), *judged]
 
 
 def _read(path: Path, seen: tuple[Path, ...]) -> tuple[dict[str, Any], Sources]:
@@ -246,8 +261,7 @@ def _read(path: Path, seen: tuple[Path, ...]) -> tuple[dict[str, Any], Sources]:
         text = path.read_text(encoding="utf-8")
         raw = tomllib.loads(text)
     except FileNotFoundError:
-        hint = "check the name" if not seen else f"correct `extends` in {seen[-1]}"
-        raise ConfigError([Problem(str(path), 1, "file", "there is no such file", hint)]) from None
+        raise ConfigError([Problem(str(path), 1, "file", "there is no such file", "check the name")]) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError([Problem(str(path), 1, "file", str(error), "check that it can be read")]) from None
     except tomllib.TOMLDecodeError as error:
@@ -257,9 +271,11 @@ def _read(path: Path, seen: tuple[Path, ...]) -> tuple[dict[str, Any], Sources]:
     if base_name is None:
         return raw, sources
     base = path.parent / str(base_name)
-    if base in (*seen, path):
+    if base.resolve() in {one.resolve() for one in (*seen, path)}:
         problem = sources.problem(("extends",), f"{base_name} extends itself", "take `extends` out of one of the files")
         raise ConfigError([problem])
+    if not base.is_file():
+        raise ConfigError([sources.problem(("extends",), f"there is no file {base}", "correct the name")])
     base_raw, base_sources = _read(base, (*seen, path))
     return _merge(base_raw, raw), Sources(sources.files + base_sources.files)
 
@@ -288,45 +304,6 @@ def _with_paths(raw: dict[str, Any], folder: Path) -> dict[str, Any]:
             if is_path and isinstance(value, str) and not Path(value).is_absolute():
                 table[key] = str((folder / value).resolve())
     return raw
-
-
-HINTS = {
-    "missing": "add this key",
-    "string_pattern_mismatch": "use small letters, digits, - and _, at most 40",
-    "greater_than": "use a larger number",
-    "greater_than_equal": "use a larger number",
-    "less_than_equal": "use a smaller number",
-    "literal_error": "use one of the words named",
-}
-
-
-def _explain(detail: Any, sources: Sources) -> Problem:
-    """Turn one of pydantic's errors into a Problem."""
-    path = tuple(part for part in detail["loc"] if part not in ("bool", "int", "float", "str"))
-    kind = detail["type"]
-    if kind == "extra_forbidden":
-        near = difflib.get_close_matches(str(path[-1]), _known_keys(path[:-1]), 1)
-        hint = f"did you mean `{near[0]}`?" if near else f"known here: {', '.join(_known_keys(path[:-1]))}"
-        return sources.problem(path, "unknown key", hint)
-    what = str(detail["msg"])
-    if kind != "missing":
-        what += f"; got {detail['input']!r}"
-    return sources.problem(path, what[:1].lower() + what[1:], HINTS.get(kind, "correct the value"))
-
-
-def _known_keys(path: toml_lines.Path) -> list[str]:
-    model: Any = Config
-    tables = {
-        "site": SiteConfig, "gateway": GatewayConfig, "rawlog": RawLogConfig, "windows": WindowsConfig,
-        "mqtt": MqttConfig, "bridge": BridgeConfig, "store": StoreConfig, "sensor": SensorConfig,
-    }  # fmt: skip
-    if path:
-        model = tables.get(str(path[0]), QualityConfig)
-    if "quality" in path:
-        model = QualityConfig
-    elif "duty" in path:
-        model = DutyConfig
-    return sorted(model.model_fields)
 
 
 def _dotted(path: toml_lines.Path) -> str:

@@ -94,7 +94,10 @@ class Core:
         self._put_in_force(config)
 
     def feed(self, records: Sequence[Record]) -> list[Windows]:
-        """Take records in their order; return the base windows that closed, in order."""
+        """Take records in their order; return the base windows that closed, in order.
+
+        What stands before the first CLOCK (the rest of a log whose begin is gone) has no time and is passed over.
+        """
         closed: list[Windows] = []
         run: list[Record] = []
         for record in records:
@@ -102,13 +105,15 @@ class Core:
                 self._absorb(run)
                 run = []
                 closed += self._control(record)
-            else:
+            elif self._clock.epoch >= 0:
                 run.append(record)
         self._absorb(run)
         return closed
 
     def _control(self, record: Record) -> list[Windows]:
         if record.kind is RecordKind.TICK:
+            if self._clock.epoch < 0:
+                return []
             tick = msgspec.msgpack.decode(record.data, type=Tick)
             t = tick.mono_ns + self.offset_ns
             self._touch(t, t)
@@ -167,18 +172,20 @@ class Core:
             self._keep(plan, state, reading.block, reading.slots)
 
     def _absorb_distrusted(self, name: str, own: Sequence[Record]) -> None:
-        """Take records that have brought the process down before: what fails again is rejected(BUG), and counted."""
-        plan, state = self._plans[name], self._states[name]
-        before = SensorState(dict(state.reader), list(state.stages), dict(state.windows))
-        try:
-            self._take(name, own)
-        except Exception:  # noqa: BLE001 - the boundary of a part that is known to fail
-            self._states[name] = before
-            data = [r.mono_ns + self.offset_ns for r in own if r.kind in (RecordKind.FRAME, RecordKind.CHUNK)]
-            slots = Slots(np.array(data, np.int64), np.full(len(data), Fault.BUG, np.uint8))
-            empty = Block.empty(len(plan.spec.channels), own[-1].mono_ns + self.offset_ns)
-            self._count(name, Reading(empty, slots, 0))
-            self._keep(plan, before, empty, slots)
+        """Take the records of a sensor on which our own code has failed: one by one, what fails is rejected(BUG)."""
+        for record in own:
+            plan, state = self._plans[name], self._states[name]
+            before = SensorState(dict(state.reader), list(state.stages), dict(state.windows))
+            try:
+                self._take(name, [record])
+            except Exception:  # noqa: BLE001 - the boundary of a part that is known to fail
+                self._states[name] = before
+                t_ns = record.mono_ns + self.offset_ns
+                n = int(record.kind in (RecordKind.FRAME, RecordKind.CHUNK))
+                slots = Slots(np.full(n, t_ns, np.int64), np.full(n, Fault.BUG, np.uint8))
+                empty = Block.empty(len(plan.spec.channels), t_ns)
+                self._count(name, Reading(empty, slots, 0))
+                self._keep(plan, before, empty, slots)
 
     def _keep(self, plan: Plan, state: SensorState, block: Block, slots: Slots) -> None:
         for i, stage in enumerate(plan.stages):
@@ -245,26 +252,25 @@ class Core:
 
         Raises ValueError when the state is of another version or no state at all.
         """
+        plans = self._configs[config]
         try:
             whole = msgspec.msgpack.decode(zlib.decompress(saved))
             if whole["version"] != STATE_VERSION or whole["period_s"] != self._period_s:
                 raise ValueError(f"state of version {whole['version']} with {whole['period_s']} s windows")
-            self._clock = ClockRecord(*whole["clock"])
-            self._closed_ns, self.watermark_ns = whole["closed_ns"], whole["watermark_ns"]
-            self._touched = set(whole["touched"])
-            kept: dict[str, Any] = whole["sensors"]
+            clock, touched = ClockRecord(*whole["clock"]), set(whole["touched"])
+            closed_ns, watermark_ns = whole["closed_ns"], whole["watermark_ns"]
+            kept = {
+                name: SensorState(_arrays(one["reader"]), [_arrays(s) for s in one["stages"]], _arrays(one["windows"]))
+                for name, one in whole["sensors"].items()
+                if name in plans and one["plan"] == plans[name].hash
+            }
         except (zlib.error, msgspec.DecodeError, KeyError, TypeError) as error:
             raise ValueError(f"not a saved state: {error}") from None
+        self._clock, self._touched = clock, touched
+        self._closed_ns, self.watermark_ns = closed_ns, watermark_ns
         self._put_in_force(config)
-        lost = []
-        for name, plan in self._plans.items():
-            state = kept.get(name)
-            if state is None or state["plan"] != plan.hash:
-                lost.append(name)
-                continue
-            stages = [_arrays(stage) for stage in state["stages"]]
-            self._states[name] = SensorState(_arrays(state["reader"]), stages, _arrays(state["windows"]))
-        return lost
+        self._states |= kept
+        return [name for name in plans if name not in kept]
 
 
 def _fresh(plan: Plan) -> SensorState:

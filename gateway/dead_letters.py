@@ -38,6 +38,11 @@ class DeadLetters:
             file.write(msgspec.json.encode(letter))
             os.fsync(file.fileno())
         fresh.replace(path)
+        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)  # else the name may not survive a power cut, and the broker has been told to forget
+        finally:
+            os.close(folder)
         return path
 
     def letters(self) -> Iterator[tuple[Path, DeadLetter]]:

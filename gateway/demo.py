@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections import Counter
 from contextlib import closing
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,23 +36,26 @@ timezone = "Europe/Bucharest"
 [gateway]
 name = "demo-gw"
 data_dir = "gateway"
-run_dir = "run"
-batch_s = 1.0
+run_dir = {run_dir}
+batch_s = {batch_s}
 back_off_max_s = 5.0
 
 [windows]
-base_s = 10
-long_s = [60]
+base_s = {base_s}
+long_s = {long_s}
 
 [mqtt]
 host = "{host}"
 port = {port}
 resend_s = 5.0
 resend_max_s = 20.0
+{mqtt}
 
 [bridge]
 data_dir = "bridge"
 retry_max_s = 5.0
+
+{store}
 
 """
 
@@ -60,23 +64,38 @@ class DemoError(Exception):
     """A process of the demo did not start or ended by itself; the text names its log."""
 
 
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What may differ between demos; the rest stands in SITE. Text is TOML."""
+
+    scenario: Path | None = None  # else configs/sim/street.toml
+    sensors: Path | None = None  # else configs/demo.toml
+    base_s: int = 10
+    long_s: tuple[int, ...] = (60,)
+    batch_s: float = 1.0
+    mqtt: str = ""  # further keys of [mqtt]
+    store: str = ""  # a whole [store] table; else the embedded store
+    run_dir: Path | None = None  # else beside the rest; on a post it is memory (/run)
+
+
 class Demo:
     """All processes of one demo, in one folder."""
 
-    def __init__(self, folder: Path, broker: str | None = None) -> None:
+    def __init__(self, folder: Path, broker: str | None = None, settings: Settings | None = None) -> None:
         self.folder = folder.resolve()
+        self.settings = settings or Settings()
         self.clock = Clock.from_env()
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self.broker = EmbeddedBroker(self.folder / "broker", free_port(), self.clock, broker)
         self.site = self.folder / "site.toml"
-        self.restarts: Counter[str] = Counter()
+        self.run_dir = self.settings.run_dir or self.folder / "run"
 
     def start(self) -> None:
         """Start everything; raises DemoError or BrokerError."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "run").mkdir(exist_ok=True)
+        self.run_dir.mkdir(exist_ok=True)
         ports = self._start_simulator()
-        self.site.write_text(site_text(ports, self.broker.port))
+        self.site.write_text(site_text(ports, self.broker.port, self.settings))
         self.broker.start()
         self.start_bridge()
         self.start_gateway()
@@ -106,6 +125,8 @@ class Demo:
         simulator = self._processes.get("simulator")
         if simulator is not None and simulator.poll() is None:
             simulator.send_signal(signal.SIGUSR1)
+        if simulator is not None and simulator.stdout is not None:
+            simulator.stdout.close()
         for name, wait_s in (("gateway", GATEWAY_STOP_S), ("bridge", 10.0), ("simulator", 5.0)):
             process = self._processes.get(name)
             if process is None or process.poll() is not None:
@@ -123,7 +144,7 @@ class Demo:
     def status(self) -> dict[str, Any] | None:
         """Read what the gateway last said of itself."""
         try:
-            status: dict[str, Any] = msgspec.json.decode((self.folder / "run" / "status.json").read_bytes())
+            status: dict[str, Any] = msgspec.json.decode((self.run_dir / "status.json").read_bytes())
         except (OSError, msgspec.DecodeError):
             return None
         return status
@@ -157,7 +178,7 @@ class Demo:
         }
 
     def _start_simulator(self) -> dict[str, str]:
-        scenario = configs() / "sim" / "street.toml"
+        scenario = self.settings.scenario or configs() / "sim" / "street.toml"
         folder = self.folder / "ports"
         folder.mkdir(exist_ok=True)
         arguments = ["run", str(scenario), "--dir", str(folder), "--truth", str(self.folder / "truth.jsonl"), "--json"]
@@ -191,18 +212,28 @@ def configs() -> Path:
     return checkout if checkout.is_dir() else Path(str(resources.files("gateway") / "_configs"))
 
 
-def site_text(ports: dict[str, str], port: int) -> str:
+def site_text(ports: dict[str, str], port: int, settings: Settings) -> str:
     """Write the demo's site file: the sensors of configs/demo.toml at the simulator's ports."""
     import tomllib
 
-    text = SITE.format(base=json.dumps(str(configs() / "base.toml")), host=HOST, port=port)
-    sensors = tomllib.loads((configs() / "demo.toml").read_text())["sensor"]
+    text = SITE.format(
+        base=json.dumps(str(configs() / "base.toml")),
+        run_dir=json.dumps(str(settings.run_dir or "run")),
+        host=HOST,
+        port=port,
+        base_s=settings.base_s,
+        long_s=list(settings.long_s),
+        batch_s=settings.batch_s,
+        mqtt=settings.mqtt,
+        store=settings.store,
+    )
+    sensors = tomllib.loads((settings.sensors or configs() / "demo.toml").read_text())["sensor"]
     for sensor in sensors:
         lines = ["[[sensor]]", f'name = "{sensor["name"]}"', f'driver = "{sensor["driver"]}"']
         if "bus" in sensor:
-            lines += [f'bus = "unix:{ports[sensor["bus"]]}"', f"address = {sensor['address']}"]
+            lines += [f'bus = "unix:{ports.get(sensor["bus"], sensor["bus"])}"', f"address = {sensor['address']}"]
         else:
-            lines.append(f'port = "{ports[sensor["port"]]}"')
+            lines.append(f'port = "{ports.get(sensor["port"], sensor["port"])}"')
         text += "\n".join(lines) + "\n\n"
     return text
 

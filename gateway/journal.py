@@ -56,6 +56,7 @@ class Journal:
         self._pending: list[Windows] = []  # closed, not yet committed: the disk is full or away
         self._position = Position()
         self._epoch = -1
+        self._synced_ns = self._clock.mono_ns()
         self.disk = ThreadPoolExecutor(1, "disk")  # one thread: the database and the log have one owner
 
     # -- start and end -----------------------------------------------------------------------------------------
@@ -148,8 +149,12 @@ class Journal:
         self._pending = self._pending[len(bases) :]
         return done
 
-    async def sync(self) -> None:
-        """Put the raw log on the medium."""
+    async def sync_if_due(self) -> None:
+        """Put the raw log on the medium every `sync_s`, right behind a batch, so that a power cut costs no more."""
+        now = self._clock.mono_ns()
+        if now - self._synced_ns < self._config.rawlog.sync_s * NS - NS // 2:
+            return
+        self._synced_ns = now
         try:
             await self.on_disk(self.rawlog.sync)
         except OSError as error:

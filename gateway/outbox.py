@@ -8,27 +8,16 @@ which the key makes harmless, never a lost one.
 from __future__ import annotations
 
 import sqlite3
+import threading
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-from gateway import history
+from gateway import database, history
 from gateway.block import Windows
 
-SCHEMA_VERSION = 1
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS message (
-    seq INTEGER PRIMARY KEY, period_s INTEGER NOT NULL, start_ns INTEGER NOT NULL, rev INTEGER NOT NULL,
-    keys INTEGER NOT NULL, sent INTEGER NOT NULL DEFAULT 0, payload BLOB NOT NULL) STRICT;
-CREATE INDEX IF NOT EXISTS message_window ON message (period_s, start_ns);
-CREATE TABLE IF NOT EXISTS state (
-    id INTEGER PRIMARY KEY CHECK (id = 1), config TEXT NOT NULL, segment INTEGER NOT NULL, offset INTEGER NOT NULL,
-    body BLOB NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS account (name TEXT PRIMARY KEY, n INTEGER NOT NULL) STRICT;
-"""
 ACCOUNTS = (
     "messages", "keys", "receipted_messages", "receipted_keys", "dead_messages", "dead_keys",
     "replaced_messages", "replaced_keys",
@@ -57,16 +46,15 @@ class SavedState(NamedTuple):
 
 
 class Outbox:
-    """The one owner of `gateway.db`. Methods with a commit block on the disk; the others only touch memory."""
+    """The one owner of `gateway.db`; `quarantined` names the file that was set aside because it cannot be used.
+
+    Methods with a commit block on the disk and belong to one thread; the others only touch memory, from any thread.
+    Raises sqlite3.Error when the disk is full, locked or away.
+    """
 
     def __init__(self, path: Path) -> None:
-        self.quarantined: Path | None = None
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            self.db = _open(path)
-        except sqlite3.DatabaseError:
-            self.quarantined = _set_aside(path)
-            self.db = _open(path)
+        self._lock = threading.Lock()
+        self.db, self.quarantined = database.open_or_begin(path)
         self.epoch: str = self._meta("epoch", uuid.uuid4().hex[:12])
         self.next_seq = int(self._meta("next_seq", "1"))
         self._account = dict.fromkeys((*ACCOUNTS, *SLOT_ACCOUNTS), 0)
@@ -83,28 +71,36 @@ class Outbox:
     @property
     def queued(self) -> dict[int, int]:
         """The messages without a receipt: seq -> keys."""
-        return {seq: keys for seq, keys in self._queued.items() if seq not in self._released}
+        with self._lock:
+            return {seq: keys for seq, keys in self._queued.items() if seq not in self._released}
+
+    def holds(self, seq: int) -> bool:
+        """Tell whether a message is here and without a receipt."""
+        return seq in self._queued and seq not in self._released
 
     def account(self) -> dict[str, int]:
         """Return the sums over this data directory's life, receipts that wait for a commit included."""
-        account = dict(self._account)
-        for seq, how in self._released.items():
-            account[f"{how}_messages"] += 1
-            account[f"{how}_keys"] += self._queued.get(seq, 0)
-        return account
+        with self._lock:
+            account = dict(self._account)
+            for seq, how in self._released.items():
+                account[f"{how}_messages"] += 1
+                account[f"{how}_keys"] += self._queued.get(seq, 0)
+            return account
 
     def mark_sent(self, seq: int) -> None:
         """Remember that the broker has taken a message; that is not delivery."""
-        self.unsent.pop(seq, None)
-        self._newly_sent.add(seq)
+        with self._lock:
+            self.unsent.pop(seq, None)
+            self._newly_sent.add(seq)
 
     def release(self, seqs: Iterable[int], how: str) -> int:
         """Let go of messages whose fate is known (`receipted`, `dead`); return how many were still here."""
-        known = [seq for seq in seqs if seq in self._queued and seq not in self._released]
-        for seq in known:
-            self.unsent.pop(seq, None)
-            self._released[seq] = how
-        return len(known)
+        with self._lock:
+            known = {seq for seq in seqs if self.holds(seq)}
+            for seq in known:
+                self.unsent.pop(seq, None)
+                self._released[seq] = how
+            return len(known)
 
     # -- the disk's side ------------------------------------------------------------------------------------------
 
@@ -116,8 +112,7 @@ class Outbox:
         period_s, start_ns, rev, payload = row
         if rev > 0:
             older = "SELECT seq FROM message WHERE period_s = ? AND start_ns = ? AND rev < ?"
-            waiting = [s for (s,) in self.db.execute(older, (period_s, start_ns, rev)) if s not in self._released]
-            if waiting:
+            if any(self.holds(s) for (s,) in self.db.execute(older, (period_s, start_ns, rev))):
                 return None
         return bytes(payload)
 
@@ -130,18 +125,16 @@ class Outbox:
         forget_before_ns: int = 0,
     ) -> None:
         """Write messages, history and state in one transaction, with the marks that have come since the last one."""
-        sent, self._newly_sent = self._newly_sent, set()
-        released = dict(self._released)
-        account = dict(self._account)
-        replaced: list[tuple[int, int]] = []
-        with self.db:
-            self.db.execute("BEGIN IMMEDIATE")
+        with self._lock:
+            sent, released, account = set(self._newly_sent), dict(self._released), dict(self._account)
+        replaced: dict[int, int] = {}
+        with database.transaction(self.db):
             self.db.executemany("UPDATE message SET sent = 1 WHERE seq = ?", [(seq,) for seq in sent])
             self.db.executemany("DELETE FROM message WHERE seq = ?", [(seq,) for seq in released])
             for one in windows:
                 history.put(self.db, one)
             for message in messages:
-                replaced += self._replace_unsent(message)
+                replaced |= self._replace_unsent(message)
                 row = (message.seq, message.period_s, message.start_ns, message.rev, message.keys, message.payload)
                 insert = "INSERT INTO message (seq, period_s, start_ns, rev, keys, payload) VALUES (?, ?, ?, ?, ?, ?)"
                 self.db.execute(insert, row)
@@ -156,18 +149,18 @@ class Outbox:
                 self._set_meta(key, value)
             if forget_before_ns:
                 history.prune(self.db, forget_before_ns)
-        self._account = account
         self.commits += 1
-        for seq, _ in replaced:
-            self.unsent.pop(seq, None)
-            self._queued.pop(seq, None)
-        for seq in released:
-            self._queued.pop(seq, None)
-            self._released.pop(seq, None)
-        for message in messages:
-            self._queued[message.seq] = message.keys
-            self.unsent[message.seq] = None
-            self.next_seq = message.seq + 1
+        with self._lock:
+            self._account = account
+            self._newly_sent -= sent
+            for seq in (*released, *replaced):
+                self.unsent.pop(seq, None)
+                self._queued.pop(seq, None)
+                self._released.pop(seq, None)
+            for message in messages:
+                self._queued[message.seq] = message.keys
+                self.unsent[message.seq] = None
+                self.next_seq = message.seq + 1
 
     def state(self) -> SavedState | None:
         """Return the state of the last commit."""
@@ -176,8 +169,7 @@ class Outbox:
 
     def drop_state(self) -> None:
         """Forget a state that cannot be read; the raw log rebuilds it."""
-        with self.db:
-            self.db.execute("DELETE FROM state")
+        self.db.execute("DELETE FROM state")
 
     def close(self) -> None:
         """Fold what is still in memory and close."""
@@ -187,23 +179,22 @@ class Outbox:
 
     def remember(self, key: str, value: str) -> None:
         """Keep a small fact of the data directory."""
-        with self.db:
-            self._set_meta(key, value)
+        self._set_meta(key, value)
 
     def recall(self, key: str, default: str) -> str:
         """Return a small fact of the data directory."""
         row = self.db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return default if row is None else str(row[0])
 
-    def _replace_unsent(self, message: Outgoing) -> list[tuple[int, int]]:
-        """Take out older revisions of the same window that nobody has seen yet."""
+    def _replace_unsent(self, message: Outgoing) -> dict[int, int]:
+        """Take out older revisions of the same window that nobody has seen yet; return seq -> keys of them."""
         if not message.rev:
-            return []
+            return {}
         query = "SELECT seq, keys FROM message WHERE period_s = ? AND start_ns = ? AND rev < ? AND sent = 0"
         rows = self.db.execute(query, (message.period_s, message.start_ns, message.rev)).fetchall()
-        rows = [(seq, keys) for seq, keys in rows if seq in self.unsent]
-        self.db.executemany("DELETE FROM message WHERE seq = ?", [(seq,) for seq, _ in rows])
-        return rows
+        replaced = {seq: keys for seq, keys in rows if seq in self.unsent}
+        self.db.executemany("DELETE FROM message WHERE seq = ?", [(seq,) for seq in replaced])
+        return replaced
 
     def _write_account(self, account: Mapping[str, int]) -> None:
         changed = [(name, n) for name, n in account.items() if n != self._account[name]]
@@ -226,52 +217,20 @@ def _add(
     windows: Sequence[Windows],
     released: Mapping[int, str],
     queued: Mapping[int, int],
-    replaced: Sequence[tuple[int, int]],
+    replaced: Mapping[int, int],
 ) -> None:
     account["messages"] += len(messages)
     account["keys"] += sum(message.keys for message in messages)
     for seq, how in released.items():
         account[f"{how}_messages"] += 1
         account[f"{how}_keys"] += queued.get(seq, 0)
-    for _, keys in replaced:
+    for keys in replaced.values():
         account["replaced_messages"] += 1
         account["replaced_keys"] += keys
     for one in windows:
         if one.rev == 0:
             for i, name in enumerate(SLOT_ACCOUNTS):
                 account[name] += int(one.slots[:, i].sum())
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=10)
-    try:
-        (version,) = db.execute("PRAGMA user_version").fetchone()
-        if version > SCHEMA_VERSION:
-            raise sqlite3.DatabaseError(f"{path} is of version {version}, newer than this program's {SCHEMA_VERSION}")
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = FULL")
-        db.execute("PRAGMA wal_autocheckpoint = 200")
-        db.executescript(SCHEMA + history.SCHEMA)
-        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
-        if verdict != "ok":
-            raise sqlite3.DatabaseError(verdict)
-    except sqlite3.DatabaseError:
-        db.close()
-        raise
-    return db
-
-
-def _set_aside(path: Path) -> Path:
-    """Move a database that cannot be read beside, with its journal; return where it is now."""
-    n = 1
-    while (aside := path.with_name(f"{path.name}.corrupt-{n}")).exists():
-        n += 1
-    for suffix in ("", "-wal", "-shm"):
-        part = path.with_name(path.name + suffix)
-        if part.exists():
-            part.rename(aside.with_name(aside.name + suffix))
-    return aside
 
 
 def read_account(path: Path) -> dict[str, int]:

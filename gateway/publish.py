@@ -12,7 +12,7 @@ import logging
 import ssl
 from collections.abc import Callable
 from concurrent.futures import Executor
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,14 +23,18 @@ from paho.mqtt.properties import Properties
 
 from gateway import wire
 from gateway.clock import Clock
+from gateway.dispatch import Dispatch
 from gateway.outbox import Outbox
 from gateway.supervise import BackOff
 
 log = logging.getLogger(__name__)
-NS = 1_000_000_000
 NO_SUBSCRIBERS = 16
 REFUSED = 0x80
-NOT_AUTHORISED = 0x87
+REASONS = {
+    NO_SUBSCRIBERS: "nobody takes the windows (reason 16); they are kept: start the bridge",
+    0x87: "it may not take our windows (reason 135); its ACL needs: pattern write lamppost/1/%u/#",
+}
+IDLE_S = 5.0
 ACK_TIMEOUT_S = 20.0
 SESSION_EXPIRY_S = 3600
 MAX_EXTRAS = 200
@@ -116,17 +120,15 @@ class Publisher:
         self._status = status
         self._wake = asyncio.Event()
         self._extras: dict[str, Extra] = {}
+        self._lasting: dict[str, Extra] = {}  # told again to every broker that we meet: it may have forgotten
         self._extra_wake = asyncio.Event()
-        self._resend: dict[int, tuple[int, float]] = {}  # seq -> (mono_ns when due, interval in s)
-        self._sending: set[int] = set()
+        self._dispatch = Dispatch(outbox, clock, terms.resend_s, terms.resend_max_s)
         self.connected = False
         self.alarm = ""
         self.sent = 0
         self.receipts = 0
         self.strange_receipts = 0
         self.passed_ns = clock.mono_ns()
-        for seq in outbox.queued.keys() - outbox.unsent.keys():
-            self._wait_for_receipt(seq)
 
     def notify(self) -> None:
         """Say that the outbox has something new."""
@@ -135,6 +137,8 @@ class Publisher:
     def tell(self, extra: Extra) -> None:
         """Queue a message beside the windows; a newer one of the same leaf replaces it."""
         self._extras[extra.leaf] = extra
+        if extra.retain and not extra.expiry_s:
+            self._lasting[extra.leaf] = extra
         self._extra_wake.set()
 
     async def run(self) -> None:
@@ -148,7 +152,9 @@ class Publisher:
             except* (aiomqtt.MqttError, OSError) as group:
                 self._on_lost(group.exceptions[0])
             self.connected = False
-            self._sending.clear()
+            self._dispatch.give_back()
+            if _told_to_stop():
+                raise asyncio.CancelledError
             await asyncio.sleep(back_off.next_s())
 
     def _on_connected(self, back_off: BackOff) -> None:
@@ -186,13 +192,15 @@ class Publisher:
     async def _session(self, client: _Client) -> None:
         await client.subscribe(wire.topic(self._terms.gateway, "receipt"), qos=1)
         await self._announce(client, self._status(True, "connected"))
+        self._extras = self._lasting | self._extras
         self._wake.set()
         self._extra_wake.set()
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._receive(client))
-                group.create_task(self._send(client))
                 group.create_task(self._send_extras(client))
+                for _ in range(self._terms.inflight):
+                    group.create_task(self._send(client))
         except asyncio.CancelledError:
             with contextlib.suppress(aiomqtt.MqttError, TimeoutError):
                 await asyncio.wait_for(self._announce(client, self._status(False, "stopped")), 2)
@@ -218,71 +226,44 @@ class Publisher:
             self.strange_receipts += 1  # of an earlier data directory: its messages are not ours
             return
         self.receipts += 1
-        queued = self._outbox.queued
         for spans, how in ((receipt.stored, "receipted"), (receipt.dead, "dead")):
-            seqs = [seq for seq in queued if any(first <= seq <= last for first, last in spans)]
-            self._outbox.release(seqs, how)
-            for seq in seqs:
-                self._resend.pop(seq, None)
-            if how == "dead" and seqs:
-                log.error("the bridge put %d messages aside; `gateway dead-letters` lies on its machine", len(seqs))
+            known = [range(first, min(last + 1, self._outbox.next_seq)) for first, last in spans]
+            released = self._dispatch.release(chain.from_iterable(known), how)
+            if how == "dead" and released:
+                log.error("the bridge put %d messages aside: see dead-letters/ in its data directory", released)
+        self._wake.set()
 
     async def _send(self, client: _Client) -> None:
-        """Keep up to `inflight` messages on their way, oldest first."""
-        async with asyncio.TaskGroup() as group:
-            while True:
-                self.passed_ns = self._clock.mono_ns()
-                self._wake.clear()
-                for seq in self._due()[: self._terms.inflight - len(self._sending)]:
-                    self._sending.add(seq)
-                    group.create_task(self._send_one(client, seq))
+        """Send one message after the other, for as long as the connection holds; one of `inflight` that do."""
+        topic = wire.topic(self._terms.gateway, "windows")
+        loop = asyncio.get_running_loop()
+        while True:
+            self.passed_ns = self._clock.mono_ns()
+            self._wake.clear()
+            seq = self._dispatch.take()
+            if seq is None:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), 1.0 if self._due() else 5.0)
-
-    def _due(self) -> list[int]:
-        """Return what may go now, at most a window of it: what waited for its receipt in vain, then the oldest."""
-        now = self._clock.mono_ns()
-        again = (seq for seq, (due, _) in self._resend.items() if due <= now)
-        fresh = (seq for seq in self._outbox.unsent if seq not in self._resend)
-        ready = (seq for seq in chain(again, fresh) if seq not in self._sending)
-        return list(islice(ready, self._terms.inflight))
-
-    async def _send_one(self, client: _Client, seq: int) -> None:
-        payload = await asyncio.get_running_loop().run_in_executor(self._disk, self._outbox.payload, seq)
-        try:
-            if payload is None:
-                if seq in self._outbox.queued:
-                    self._wait_for_receipt(seq)  # an older revision is still without a receipt
-                return
-            reason = await client.deliver(wire.topic(self._terms.gateway, "windows"), payload)
-            self._acknowledged(seq, reason)
-        finally:
-            self._sending.discard(seq)
-            self._wake.set()
+                    await asyncio.wait_for(self._wake.wait(), self._dispatch.idle_s(IDLE_S))
+                continue
+            payload = await loop.run_in_executor(self._disk, self._outbox.payload, seq)
+            if payload is None:  # gone, or an older revision is still without a receipt
+                self._dispatch.behind(seq)
+            else:
+                self._acknowledged(seq, await client.deliver(topic, payload))
 
     def _acknowledged(self, seq: int, reason: int) -> None:
-        if reason >= REFUSED:
-            hint = (
-                "check the ACL: pattern write lamppost/1/%u/#" if reason == NOT_AUTHORISED else "see the broker's log"
-            )
-            alarm = f"the broker refuses windows (reason {reason}): {hint}"
+        if reason >= REFUSED or reason == NO_SUBSCRIBERS:
+            alarm = f"broker: {REASONS.get(reason, f'it refuses windows (reason {reason}); see its log')}"
             if alarm != self.alarm:
-                log.error(alarm)
+                log.error("%s", alarm)
             self.alarm = alarm
-        elif reason != NO_SUBSCRIBERS:
+        else:
+            self.alarm = ""
             self.sent += 1
             self._outbox.mark_sent(seq)
             if self._terms.confirm == "puback":
-                self._outbox.release([seq], "receipted")
-                self._resend.pop(seq, None)
-                return
-        self._wait_for_receipt(seq)
-
-    def _wait_for_receipt(self, seq: int) -> None:
-        """Set when a message without a receipt goes out again; the wait doubles."""
-        _, interval_s = self._resend.get(seq, (0, self._terms.resend_s / 2))
-        interval_s = min(interval_s * 2, self._terms.resend_max_s)
-        self._resend[seq] = (self._clock.mono_ns() + round(interval_s * NS), interval_s)
+                self._dispatch.release([seq], "receipted")
+        self._dispatch.later(seq)
 
     async def _send_extras(self, client: _Client) -> None:
         while True:
@@ -296,6 +277,12 @@ class Publisher:
                     properties.MessageExpiryInterval = extra.expiry_s
                 topic = wire.topic(self._terms.gateway, leaf)
                 await client.publish(topic, extra.payload, extra.qos, extra.retain, properties)
+
+
+def _told_to_stop() -> bool:
+    """Tell whether this task was cancelled: an error raised at the same moment hides it."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _properties(packet: int) -> Properties:

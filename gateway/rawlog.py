@@ -11,6 +11,7 @@ import os
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
+from io import FileIO
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -37,7 +38,7 @@ class RawLog:
         self._folder = folder
         self._segment_bytes = segment_bytes
         self._keep_bytes = keep_bytes
-        self._file: BinaryIO | None = None
+        self._file: FileIO | None = None
         self._dirty = False
         self.appended_bytes = 0
         self.quarantined_bytes = 0
@@ -49,12 +50,22 @@ class RawLog:
         self._number = numbers[-1] if numbers else 0
 
     def append(self, records: Sequence[Record]) -> Position:
-        """Write one batch as one block; return the position behind it. Raises OSError."""
+        """Write one batch as one block; return the position behind it. Raises OSError.
+
+        A block that did not fit (the disk is full) is cut off again, so that nothing sound stands behind it.
+        """
         payload = pack(records)
+        block = BLOCK.pack(len(payload), zlib.crc32(payload)) + payload
         file = self._writable()
-        file.write(BLOCK.pack(len(payload), zlib.crc32(payload)) + payload)
+        start = file.tell()
+        try:
+            _write_all(file, block)
+        except OSError:
+            file.seek(start)
+            file.truncate()
+            raise
         self._dirty = True
-        self.appended_bytes += BLOCK.size + len(payload)
+        self.appended_bytes += len(block)
         return Position(self._number, file.tell())
 
     def sync(self) -> None:
@@ -83,13 +94,20 @@ class RawLog:
             self._file.close()
             self._file = None
 
-    def _writable(self) -> BinaryIO:
+    def _writable(self) -> FileIO:
         if self._file is not None and self._file.tell() >= self._segment_bytes:
             self.close()
         if self._file is None:
+            path = path_of(self._folder, self._number + 1)
+            file = path.open("xb", buffering=0)
+            try:
+                _write_all(file, HEAD)
+            except OSError:
+                file.close()
+                path.unlink()
+                raise
+            self._file = file
             self._number += 1
-            self._file = path_of(self._folder, self._number).open("xb", buffering=0)
-            self._file.write(HEAD)
             self._prune()
         return self._file
 
@@ -160,12 +178,10 @@ def read_segment(path: Path, number: int, offset: int) -> Iterator[tuple[Positio
 def recover(folder: Path, number: int) -> int:
     """Move what follows the last sound block to `quarantine/`; return its size in bytes."""
     path = path_of(folder, number)
-    sound = 0
-    if path.stat().st_size >= len(HEAD):
-        sound = len(HEAD)
+    with path.open("r+b") as file:
+        sound = len(HEAD) if file.read(len(HEAD)) == HEAD else 0
         for position, _ in read_segment(path, number, 0):
             sound = position.offset
-    with path.open("r+b") as file:
         file.seek(sound)
         tail = file.read()
         if not tail:
@@ -176,6 +192,13 @@ def recover(folder: Path, number: int) -> int:
         file.truncate(sound)
         os.fsync(file.fileno())
     return len(tail)
+
+
+def _write_all(file: FileIO, data: bytes) -> None:
+    """Write all of it, or raise OSError: on a full disk a write takes what fits, and only the next one says why."""
+    done = 0
+    while done < len(data):
+        done += file.write(data[done:])
 
 
 def _next_payload(file: BinaryIO) -> bytes | None:

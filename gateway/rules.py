@@ -6,19 +6,22 @@ import difflib
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from types import MappingProxyType
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from drivers import DRIVERS
 from drivers.base import Driver, I2c, Option, OptionValue, Poll, Uart
-from gateway.config import Config, Problem, SensorConfig, Sources
+from gateway.config import Config, Problem, QualityConfig, SensorConfig, Sources
 
 NS = 1_000_000_000
 SOCKET_BUS = "unix:"
+WORD_OF = MappingProxyType({bool: "truth value", int: "whole number", float: "number", str: "text"})
 
 
 def cross_check(config: Config, sources: Sources) -> list[Problem]:
     """Find everything that is wrong between keys; warnings are marked."""
-    problems = [*_windows(config, sources), *_site(config, sources), *_mqtt(config, sources), *_store(config, sources)]
+    rules = (_windows, _site, _mqtt, _store, _site_quality)
+    problems = [problem for rule in rules for problem in rule(config, sources)]
     names: dict[str, int] = {}
     places: dict[tuple[str, int | None], str] = {}
     for i, sensor in enumerate(config.sensor):
@@ -44,7 +47,8 @@ def cross_check(config: Config, sources: Sources) -> list[Problem]:
             hint = "move one to another bus, or to another address (`gateway drivers` names them)"
             if key[1] is None:
                 hint = "one port takes one sensor: correct `port`"
-            problems.append(sources.problem((*at, "address"), f"{where} is taken by sensor {places[key]!r}", hint))
+            name = "port" if key[1] is None else "address"
+            problems.append(sources.problem((*at, name), f"{where} is taken by sensor {places[key]!r}", hint))
         places.setdefault(key, sensor.name)
     return problems
 
@@ -67,8 +71,8 @@ def _windows(config: Config, sources: Sources) -> Iterator[Problem]:
     windows = config.windows
     for period in windows.long_s:
         if period % windows.base_s or period <= windows.base_s:
-            hint = f"use multiples of {windows.base_s} s"
-            yield sources.problem(("windows", "long_s"), f"{period} s is no multiple of base_s", hint)
+            hint = f"use multiples of {windows.base_s} s, from {2 * windows.base_s} s on"
+            yield sources.problem(("windows", "long_s"), f"{period} s cannot be made of windows of base_s", hint)
     if 86_400 % windows.base_s:
         yield sources.problem(("windows", "base_s"), "does not divide the day", "use 60, 300, 600 ...")
     elif windows.base_s < 60:
@@ -185,7 +189,7 @@ def bad_option(option: Option, value: OptionValue) -> str | None:
     if option.type is float and isinstance(value, int) and not isinstance(value, bool):
         return None
     if type(value) is not option.type:
-        return f"is not of type {option.type.__name__}"
+        return f"is no {WORD_OF[option.type]}"
     if option.choices and value not in option.choices:
         return f"is not one of {', '.join(map(str, option.choices))}"
     return None
@@ -197,10 +201,33 @@ def _quality(sensor: SensorConfig, driver: Driver, at: tuple[str, int], sources:
         key = (*at, "quality", name)
         if name not in channels:
             yield sources.problem(key, f"{driver.name} has no channel {name!r}", f"it has {', '.join(channels)}")
-        for span in (quality.range, quality.suspect_range):
-            if span is not None and span[0] >= span[1]:
-                yield sources.problem(key, f"{list(span)} runs backwards", "write [low, high]")
-        if quality.range and quality.suspect_range:
-            (lo, hi), (low, high) = quality.range, quality.suspect_range
-            if low < lo or high > hi:
-                yield sources.problem(key, "suspect_range reaches outside range", "put it inside")
+        yield from _spans(quality, key, sources)
+
+
+def _site_quality(config: Config, sources: Sources) -> Iterator[Problem]:
+    """Look at the tests of whole domains: a misspelt channel would switch its tests off without a word."""
+    known: dict[str, set[str]] = {}
+    for driver in DRIVERS.values():
+        known.setdefault(driver.domain, set()).update(channel.name for channel in driver.channels)
+    for domain, tests in config.quality.items():
+        if domain not in known:
+            hint = f"there are {', '.join(known)}"
+            yield sources.problem(("quality", domain), f"there is no domain {domain!r}", hint)
+            continue
+        for name, quality in tests.items():
+            key = ("quality", domain, name)
+            if name not in known[domain]:
+                near = difflib.get_close_matches(name, known[domain], 1)
+                hint = f"did you mean `{near[0]}`?" if near else f"there are {', '.join(sorted(known[domain]))}"
+                yield sources.problem(key, f"no driver of {domain} has a channel {name!r}", hint)
+            yield from _spans(quality, key, sources)
+
+
+def _spans(quality: QualityConfig, key: tuple[str | int, ...], sources: Sources) -> Iterator[Problem]:
+    for span in (quality.range, quality.suspect_range):
+        if span is not None and not span[0] < span[1]:
+            yield sources.problem(key, f"{list(span)} runs backwards", "write [low, high]")
+    if quality.range and quality.suspect_range:
+        (lo, hi), (low, high) = quality.range, quality.suspect_range
+        if low < lo or high > hi:
+            yield sources.problem(key, "suspect_range reaches outside range", "put it inside")

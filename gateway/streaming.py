@@ -127,7 +127,8 @@ class StreamOwner(Owner):
                 step: Step = next(talk) if reply is None else talk.send(reply)
                 if step.tx:
                     port.write(step.tx)
-                await self._sleep(step.wait_s + step.settle_s)
+                if pause_s := step.wait_s + step.settle_s:
+                    await self._sleep(pause_s)
                 reply = b""
         except StopIteration:
             return

@@ -11,10 +11,15 @@ from collections.abc import Iterator
 
 Path = tuple[str | int, ...]
 
-_HEADER = re.compile(r"^\s*(\[\[?)\s*(?P<name>[^\[\]#]+?)\s*\]\]?\s*(#.*)?$")
-_KEY = re.compile(r"^\s*(?P<name>(?:[A-Za-z0-9_-]+|\"[^\"]*\"|'[^']*')(?:\s*\.\s*(?:[A-Za-z0-9_-]+|\"[^\"]*\"))*)\s*=")
-_PART = re.compile(r"[A-Za-z0-9_-]+|\"[^\"]*\"|'[^']*'")
-_FENCE = re.compile(r"\"\"\"|'''")
+_NAME = r"(?:[A-Za-z0-9_-]+|\"[^\"]*\"|'[^']*')"
+_DOTTED = rf"(?P<name>{_NAME}(?:[ \t]*\.[ \t]*{_NAME})*)"
+_HEADER = re.compile(rf"[ \t]*(\[\[?)[ \t]*{_DOTTED}[ \t]*\]\]?")
+_KEY = re.compile(rf"[ \t]*{_DOTTED}[ \t]*=")
+_PART = re.compile(_NAME)
+# All that can hide a line break, or hide a bracket: strings of four kinds and comments.
+_TOKEN = re.compile(
+    r""""{3}(?:\\.|[^\\])*?"{3,5}|'{3}.*?'{3,5}|"(?:\\.|[^"\\\n])*"|'[^'\n]*'|\#[^\n]*|[\[\]{}\n]""", re.DOTALL
+)
 
 
 def key_lines(text: str) -> dict[Path, int]:
@@ -26,28 +31,21 @@ def key_lines(text: str) -> dict[Path, int]:
         header = _HEADER.match(line)
         if header:
             table = _open_table(header, counts)
-            lines.setdefault(table, number)
+            for size in range(1, len(table) + 1):
+                lines.setdefault(table[:size], number)
             continue
         key = _KEY.match(line)
         if key:
             path = table
             for part in _PART.findall(key["name"]):
-                path = (*path, part.strip("\"'"))
+                path = (*path, _bare(part))
                 lines.setdefault(path, number)
     return lines
 
 
-def line_of(lines: dict[Path, int], path: Path) -> int | None:
-    """Return the line of a key, or of the nearest table around it; None when not even its table is there."""
-    for size in range(len(path), 0, -1):
-        if path[:size] in lines:
-            return lines[path[:size]]
-    return None
-
-
 def _open_table(header: re.Match[str], counts: dict[Path, int]) -> Path:
     """Follow a [header] or [[header]]; the parts that are arrays of tables mean their latest element."""
-    parts = [part.strip("\"'") for part in _PART.findall(header["name"])]
+    parts = [_bare(part) for part in _PART.findall(header["name"])]
     path: Path = ()
     for i, part in enumerate(parts):
         path = (*path, part)
@@ -58,20 +56,20 @@ def _open_table(header: re.Match[str], counts: dict[Path, int]) -> Path:
     return path
 
 
+def _bare(part: str) -> str:
+    return part[1:-1] if part[0] in "\"'" else part
+
+
 def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
-    """Yield the lines outside multi-line strings and multi-line arrays."""
-    fence, depth = "", 0
-    for number, line in enumerate(text.splitlines(), 1):
-        if fence:
-            if fence in line:
-                fence = ""
-            continue
-        if depth == 0:
-            yield number, line
-        marks = _FENCE.findall(line)
-        if len(marks) % 2:
-            fence = marks[-1]
-            continue
-        if depth or _KEY.match(line):
-            bare = re.sub(r"\"[^\"]*\"|'[^']*'|#.*", "", line)
-            depth = max(0, depth + bare.count("[") - bare.count("]"))
+    """Yield number and text of each line that does not go on inside a multi-line string or array."""
+    start = number = depth = breaks = 0
+    for token in _TOKEN.finditer(text + "\n"):
+        sign = token[0]
+        breaks += sign.count("\n")
+        if sign in "[{":
+            depth += 1
+        elif sign in "]}":
+            depth -= 1
+        elif sign == "\n" and depth <= 0:
+            yield number + 1, text[start : token.start()]
+            start, number, depth = token.end(), breaks, 0

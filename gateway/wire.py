@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
-from typing import NamedTuple, TypeVar
+from typing import Annotated, NamedTuple, TypeVar
 
 import msgspec
 
@@ -20,6 +20,8 @@ MAX_PAYLOAD = 64 * 1024  # bytes on the wire
 MAX_INFLATED = 4 * 1024 * 1024  # what a receiver is willing to unpack
 NS = 1_000_000_000
 S = TypeVar("S", bound=msgspec.Struct)
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]  # what a float, and so every store, holds exactly
+Time = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]  # UTC ns
 
 
 class WireError(ValueError):
@@ -43,14 +45,14 @@ class Ledger(msgspec.Struct, forbid_unknown_fields=False, omit_defaults=False):
     """Slots per sensor, as parallel lists: expected = valid + rejected + missing in every row."""
 
     sensor: list[str] = []
-    expected: list[int] = []
-    valid: list[int] = []
-    rejected: list[int] = []
-    missing: list[int] = []
-    extra: list[int] = []
-    late: list[int] = []
-    rejected_by: dict[str, list[int]] = {}  # verdict -> per sensor; absent when all are 0
-    missing_by: dict[str, list[int]] = {}  # reason -> per sensor
+    expected: list[Count] = []
+    valid: list[Count] = []
+    rejected: list[Count] = []
+    missing: list[Count] = []
+    extra: list[Count] = []
+    late: list[Count] = []
+    rejected_by: dict[str, list[Count]] = {}  # verdict -> per sensor; absent when all are 0
+    missing_by: dict[str, list[Count]] = {}  # reason -> per sensor
 
     def __len__(self) -> int:
         return len(self.sensor)
@@ -63,12 +65,12 @@ class WindowsMessage(msgspec.Struct):
     site: str
     gateway: str
     epoch: str  # names the data directory that counts seq
-    seq: int
-    period_s: int
-    start_ns: int
+    seq: Count
+    period_s: Count
+    start_ns: Time
     series: list[tuple[str, str, str, str]]  # (domain, sensor, channel, unit)
     fields: dict[str, list[float | None]]
-    rev: int = 0
+    rev: Count = 0
     ledger: Ledger = msgspec.field(default_factory=Ledger)
 
 
@@ -77,8 +79,8 @@ class Receipt(msgspec.Struct):
 
     v: int
     epoch: str
-    stored: list[tuple[int, int]] = []
-    dead: list[tuple[int, int]] = []
+    stored: list[tuple[Count, Count]] = []
+    dead: list[tuple[Count, Count]] = []
 
 
 class Point(NamedTuple):
@@ -112,15 +114,15 @@ def unpack_windows(payload: bytes) -> WindowsMessage:
     columns += [*ledger.rejected_by.values(), *ledger.missing_by.values()]
     if any(len(column) != len(ledger) for column in columns):
         raise WireError("the columns of the ledger differ in length")
-    if message.period_s <= 0 or message.seq < 0 or message.rev < 0:
-        raise WireError("period_s must be above 0, seq and rev not below 0")
+    if not message.period_s:
+        raise WireError("period_s must be above 0")
     return message
 
 
 def unpack_receipt(payload: bytes) -> Receipt:
     """Read a receipt strictly; raise WireError with the reason."""
     receipt = _decode(payload, Receipt)
-    if any(first > last or first < 0 for first, last in [*receipt.stored, *receipt.dead]):
+    if any(first > last for first, last in [*receipt.stored, *receipt.dead]):
         raise WireError("a range of a receipt runs backwards")
     return receipt
 
@@ -192,10 +194,12 @@ def _decode(payload: bytes, kind: type[S]) -> S:
             raise WireError(f"neither JSON nor deflated JSON: {error}") from None
         if not unpacker.eof:
             raise WireError(f"cut off, or more than {MAX_INFLATED} bytes when unpacked")
+        if unpacker.unused_data:
+            raise WireError(f"{len(unpacker.unused_data)} bytes behind the end of what was deflated")
     try:
         message = msgspec.json.decode(raw, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise WireError(f"not a {kind.__name__}: {error}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise WireError(f"not a {kind.__name__} of version {VERSION}: {error}") from None
     version = getattr(message, "v", None)
     if version != VERSION:
         raise WireError(f"version {version}: this program reads version {VERSION}")

@@ -28,9 +28,10 @@ def status(
         fail("no status file was found", "start the gateway, or name its data directory: gateway status DIR")
     try:
         now: dict[str, Any] = msgspec.json.decode(path.read_bytes())
-    except (OSError, msgspec.DecodeError) as error:
+        t_ns = int(now["t_ns"])
+    except (OSError, msgspec.DecodeError, KeyError, TypeError, ValueError) as error:
         fail(f"{path} cannot be read: {error}", "start the gateway again; it writes a new one")
-    age_s = (Clock.from_env().utc_ns() - int(now["t_ns"])) / 1e9
+    age_s = (Clock.from_env().utc_ns() - t_ns) / 1e9
     alive = _alive(int(now.get("pid", 0))) and age_s < STALE_S
     if as_json:
         typer.echo(msgspec.json.encode({**now, "age_s": round(age_s, 1), "alive": alive, "file": str(path)}).decode())
@@ -41,7 +42,7 @@ def status(
 def find(data_dir: Path | None) -> Path | None:
     """Find the status file: the newest of the given directory and the usual places."""
     usual = [Path("/run/lamppost"), Path("/var/lib/lamppost")]
-    places = [data_dir, data_dir / "gateway"] if data_dir else usual
+    places = [data_dir, data_dir / "run", data_dir / "gateway"] if data_dir else usual
     files = [folder / "status.json" for folder in places if (folder / "status.json").exists()]
     return max(files, key=lambda file: file.stat().st_mtime, default=None)
 

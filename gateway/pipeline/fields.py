@@ -58,7 +58,7 @@ def columns(windows: Windows, min_capture: float) -> dict[str, Column]:
     }
     for i, reason in enumerate(REASONS):
         counts = windows.reasons[:, i]
-        if counts.any():
+        if counts.any() or windows.rev > 0:  # a store keeps what a rewrite leaves out
             out[f"r_{str(reason.name).lower()}"] = _column(counts, (counts > 0) | (windows.rev > 0))
     return {name: column for name, column in out.items() if any(value is not None for value in column)}
 

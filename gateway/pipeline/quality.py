@@ -48,7 +48,8 @@ class RangeTest:
         verdict = gross_range(block.v, self.lo, self.hi, self.suspect_lo, self.suspect_hi)
         bad = (verdict == Flag.SUSPECT) | (verdict == Flag.FAIL)
         reason = block.reason | np.where(bad, np.uint16(Reason.RANGE), np.uint16(0))
-        return state, replace(block, flag=worse(block.flag, verdict), reason=reason)
+        flag = np.where(verdict == Flag.MISSING, verdict, worse(block.flag, verdict))  # what is not there is not good
+        return state, replace(block, flag=flag, reason=reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +74,17 @@ class FlatLineTest:
         flag, reason, after = block.flag.copy(), block.reason.copy(), dict(state)
         for c, (suspect_n, fail_n) in enumerate(zip(self.suspect_n, self.fail_n, strict=True)):
             keep = max(suspect_n, fail_n)
+            if not keep:
+                continue
             rows = np.flatnonzero(~np.isnan(block.v[:, c]))
-            if not keep or not len(rows):
+            if not len(rows):
                 continue
             tail = state[f"tail{c}"].astype(np.float64)
             series = np.concatenate([tail, block.v[rows, c]])
             for n, level in ((suspect_n, Flag.SUSPECT), (fail_n, Flag.FAIL)):
                 stuck = rows[_flat(series, n, self.tolerance[c])[len(tail) :]]
+                if not len(stuck):
+                    continue
                 flag[stuck, c] = worse(flag[stuck, c], np.full(len(stuck), level, np.uint8))
                 reason[stuck, c] |= np.uint16(Reason.STUCK)
             after[f"tail{c}"] = series[-keep:]

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from drivers.base import Channel, Kind
 from gateway.block import F8, FLAGS, I8, MOMENTS, REASONS, Block, Flag, Slots, Windows
-from gateway.ledger import FAULTS, MISSES, settle
+from gateway.ledger import FAULTS, MISSES, places, settle
 from gateway.pipeline.stage import State
 
 NS = 1_000_000_000
@@ -80,20 +80,26 @@ def add(state: State, block: Block, slots: Slots, closed_ns: int) -> State:
 def close(spec: SensorSpec, state: State, start_ns: int, period_s: int) -> tuple[State, Windows]:
     """Close one window of one sensor; return the state without its samples, and the window."""
     end_ns = start_ns + period_s * NS
+    expected = expected_slots(spec, start_ns, end_ns)
     rows = (state["t"] >= start_ns) & (state["t"] < end_ns)
+    if spec.duty is not None:  # a part that wears out is not awake for its warm-up to be averaged
+        rows &= places(state["t"] // spec.slot_ns, expected)[1]
     of_slots = (state["slot_t"] >= start_ns) & (state["slot_t"] < end_ns)
     after: State = {name: state[name][state["t"] >= end_ns] for name in ("t", "v", "flag", "reason", "dur_s")}
     after |= {name: state[name][state["slot_t"] >= end_ns] for name in ("slot_t", "slot_code")}
     after["late"] = np.zeros(1, np.int64)
-    expected = expected_slots(spec, start_ns, end_ns)
     k = state["slot_t"][of_slots] // spec.slot_ns
     account = settle(k, state["slot_code"][of_slots], expected, events=spec.events)
     v, flag = state["v"][rows].astype(np.float64), state["flag"][rows]
     usable = flag <= Flag.SUSPECT
     n_by_flag = np.stack([(flag == level).sum(axis=0) for level in FLAGS], axis=1).astype(np.int64)
-    slot_of_row = state["t"][rows] // spec.slot_ns
-    seen = [len(np.intersect1d(slot_of_row[usable[:, c]], expected)) for c in range(len(spec.channels))]
-    usable_slots = np.full(len(spec.channels), account.valid, np.int64) if spec.events else np.array(seen, np.int64)
+    place, inside = places(state["t"][rows] // spec.slot_ns, expected)
+    seen = np.zeros((len(expected), len(spec.channels)), np.bool_)
+    for c in range(len(spec.channels)):
+        seen[place[usable[:, c] & inside], c] = True
+    usable_slots = (
+        np.full(len(spec.channels), account.valid, np.int64) if spec.events else seen.sum(axis=0).astype(np.int64)
+    )
     bits = np.array(REASONS, np.uint16)
     reasons = ((state["reason"][rows][:, :, None] & bits) != 0).sum(axis=0).astype(np.int64)
     moments = _moments(spec, v, usable, state["dur_s"][rows].astype(np.float64))

@@ -111,8 +111,10 @@ CHIP_ID = Command("chip_id", b"\xd0", rx=1)
 STARTED = Command("started", b"\xf3", rx=1, until=(0, 0x01, 0), tries=5, keep=False)
 CALIB_TP = Command("calib_tp", b"\x88", rx=26)
 CALIB_H = Command("calib_h", b"\xe1", rx=7)
-CTRL_HUM = Command("ctrl_hum", lambda _, o: bytes([0xF2, _code(o)]))  # takes effect with the next write to F4
-FORCE = Command("force", lambda _, o: bytes([0xF4, _code(o) << 5 | _code(o) << 2 | 0b01]), settle_s=SHORTEST_S)
+# F2 takes effect with the write to F4 that follows it; both go in one transfer, as pairs (section 6.2.1).
+FORCE = Command(
+    "force", lambda _, o: bytes([0xF2, _code(o), 0xF4, _code(o) << 5 | _code(o) << 2 | 0b01]), settle_s=SHORTEST_S
+)
 TRIES = 1 + math.ceil((LONGEST_S - SHORTEST_S) / POLL_S)
 MEASURED = Command("measured", b"\xf3", rx=1, until=(0, 0x08, 0), poll_s=POLL_S, tries=TRIES, keep=False)
 READ = Command("read", b"\xf7", rx=DATA_SIZE)
@@ -121,7 +123,7 @@ DRIVER = Driver(
     name="bme280",
     domain="weather",
     model="Bosch BME280, Bosch BMP280",
-    access=Poll((CTRL_HUM, FORCE, MEASURED, READ), every_s=1.0, min_s=0.2),
+    access=Poll((FORCE, MEASURED, READ), every_s=1.0, min_s=0.2),
     channels=(
         Channel("temperature", "Cel", lo=-40.0, hi=85.0, resolution=0.01),
         Channel("pressure", "Pa", lo=30_000.0, hi=110_000.0, resolution=0.18),
@@ -133,7 +135,7 @@ DRIVER = Driver(
     setup=(STARTED, CHIP_ID, CALIB_TP, CALIB_H),
     options=(Option("oversampling", int, 1, help="samples for one value, all quantities", choices=tuple(OSRS)),),
     commands=MappingProxyType(
-        {command.name: command for command in (CHIP_ID, CTRL_HUM, FORCE, MEASURED, READ)}
+        {command.name: command for command in (CHIP_ID, FORCE, MEASURED, READ)}
         | {"reset": Command("reset", b"\xe0\xb6", settle_s=0.01)}
     ),
     identify=Identify((CHIP_ID,), lambda reply: reply in (bytes([BME280_ID]), bytes([BMP280_ID]))),

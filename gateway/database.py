@@ -1,0 +1,110 @@
+"""The file `gateway.db`: its tables, its transactions, and what happens when it cannot be read."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+VERSION = 1
+SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+CREATE TABLE message (
+    seq INTEGER PRIMARY KEY, period_s INTEGER NOT NULL, start_ns INTEGER NOT NULL, rev INTEGER NOT NULL,
+    keys INTEGER NOT NULL, sent INTEGER NOT NULL DEFAULT 0, payload BLOB NOT NULL) STRICT;
+CREATE INDEX message_window ON message (period_s, start_ns);
+CREATE TABLE state (
+    id INTEGER PRIMARY KEY CHECK (id = 1), config TEXT NOT NULL, segment INTEGER NOT NULL, offset INTEGER NOT NULL,
+    body BLOB NOT NULL) STRICT;
+CREATE TABLE account (name TEXT PRIMARY KEY, n INTEGER NOT NULL) STRICT;
+CREATE TABLE history (start_ns INTEGER PRIMARY KEY, rev INTEGER NOT NULL, block BLOB NOT NULL) STRICT;
+"""
+BUSY_S = 10.0
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+class DatabaseDamagedError(Exception):
+    """The file was found damaged while in use: only a new start, which sets it aside, helps."""
+
+
+class _Unusable(sqlite3.DatabaseError):
+    """A file that this program cannot use: `why` becomes a part of the name under which it is kept."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
+
+
+def open_or_begin(path: Path) -> tuple[sqlite3.Connection, Path | None]:
+    """Open the database, or begin a new one; return where a damaged file, or one of a newer program, is kept.
+
+    A disk that is full, locked or away is no damage: it raises sqlite3.Error and leaves the file where it is, because
+    messages wait in it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        return _open(path), None
+    except sqlite3.DatabaseError as error:
+        why = _why_unusable(error)
+        if not why:
+            raise
+    aside = _set_aside(path, why)
+    return _open(path), aside
+
+
+@contextmanager
+def transaction(db: sqlite3.Connection) -> Iterator[None]:
+    """Do all or nothing, durably; raise sqlite3.Error for what may pass, DatabaseDamagedError for what does not."""
+    try:
+        db.execute("BEGIN IMMEDIATE")
+        yield
+        db.execute("COMMIT")
+    except BaseException as error:
+        with suppress(sqlite3.Error):  # a full disk may have rolled it back already
+            db.execute("ROLLBACK")
+        if isinstance(error, sqlite3.DatabaseError) and _why_unusable(error):
+            raise DatabaseDamagedError(f"gateway.db: {error}") from error
+        raise
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=BUSY_S)
+    try:
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        if version > VERSION:
+            raise _Unusable(f"version-{version}")
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+        db.execute("PRAGMA wal_autocheckpoint = 200")
+        (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
+        if verdict != "ok":
+            raise _Unusable("corrupt")
+        if version < VERSION:
+            with transaction(db):
+                for statement in SCHEMA.split(";"):
+                    db.execute(statement)
+                db.execute(f"PRAGMA user_version = {VERSION}")
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _why_unusable(error: sqlite3.DatabaseError) -> str:
+    """Tell damage and a newer program's file from everything else, which gives ''."""
+    if isinstance(error, _Unusable):
+        return error.why
+    return "corrupt" if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED else ""  # low byte: the primary code
+
+
+def _set_aside(path: Path, why: str) -> Path:
+    """Move a database beside, with its journal, as `<name>.<why>-N`; return where it is now."""
+    n = 1
+    while (aside := path.with_name(f"{path.name}.{why}-{n}")).exists():
+        n += 1
+    for suffix in ("", "-wal", "-shm"):
+        part = path.with_name(path.name + suffix)
+        if part.exists():
+            part.rename(aside.with_name(aside.name + suffix))
+    return aside

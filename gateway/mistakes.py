@@ -1,0 +1,117 @@
+"""From what the models refuse to problems that a technician can act on; and a mended copy, to look for the rest."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from gateway import toml_lines
+from gateway.config import (
+    BridgeConfig,
+    Config,
+    DutyConfig,
+    GatewayConfig,
+    MqttConfig,
+    Problem,
+    QualityConfig,
+    RawLogConfig,
+    SensorConfig,
+    SiteConfig,
+    Sources,
+    StoreConfig,
+    WindowsConfig,
+)
+
+UNION = ("bool", "int", "float", "str")  # the branches of OptionValue, which pydantic puts into the path
+MADE_UP = "unknown"
+NUMBER = ("{input!r} is no number", "write a number, without quotes")
+WHOLE = ("{input!r} is no whole number", "write a whole number, without quotes")
+TRUTH = ("{input!r} is neither true nor false", "write true or false, without quotes")
+SPAN = ("{input!r} is no span", "write two numbers, [low, high]")
+WORDS: Mapping[str, tuple[str, str]] = MappingProxyType(  # pydantic's name of an error -> what, hint
+    {
+        "missing": ("this key is missing", "add it"),
+        "model_type": ("{input!r} is no table", "write it as a table, in [brackets] on a line of its own"),
+        "tuple_type": ("{input!r} is no list", "write a list; sensors are written as [[sensor]]"),
+        "too_short": SPAN,
+        "too_long": SPAN,
+        "float_type": NUMBER,
+        "float_parsing": NUMBER,
+        "finite_number": ("{input!r} has no end", "write a finite number"),
+        "int_type": WHOLE,
+        "int_parsing": WHOLE,
+        "int_from_float": WHOLE,
+        "bool_type": TRUTH,
+        "bool_parsing": TRUTH,
+        "string_type": ("{input!r} is no text", "write it in quotes"),
+        "path_type": ("{input!r} is no file name", "write it in quotes"),
+        "string_pattern_mismatch": ("{input!r} is no name", "use small letters, digits, - and _, at most 40"),
+        "literal_error": ("{input!r} is not known here", "use {expected}"),
+        "greater_than": ("{input!r} is too small", "use more than {gt:g}"),
+        "greater_than_equal": ("{input!r} is too small", "use {ge:g} or more"),
+        "less_than_equal": ("{input!r} is too large", "use {le:g} or less"),
+    }
+)
+
+
+def explain(detail: Any, sources: Sources) -> Problem:
+    """Turn one of pydantic's errors into a Problem."""
+    path, kind = _path(detail), detail["type"]
+    if path != detail["loc"]:
+        what = f"{detail['input']!r} is neither a number, a text nor true or false"
+        return sources.problem(path, what, "correct the value")
+    if kind == "extra_forbidden":
+        near = difflib.get_close_matches(str(path[-1]), _known_keys(path[:-1]), 1)
+        hint = f"did you mean `{near[0]}`?" if near else f"known here: {', '.join(_known_keys(path[:-1]))}"
+        return sources.problem(path, "unknown key", hint)
+    if kind == "missing" and len(path) == 1:
+        return sources.problem(path, "this table is missing", f"add [{path[0]}] and its name")
+    what, hint = WORDS.get(kind, (str(detail["msg"]), "correct the value"))
+    facts = {"input": detail["input"], **detail.get("ctx", {})}
+    return sources.problem(path, what.format(**facts), hint.format(**facts))
+
+
+def _known_keys(path: toml_lines.Path) -> list[str]:
+    model: Any = Config
+    tables = {
+        "site": SiteConfig, "gateway": GatewayConfig, "rawlog": RawLogConfig, "windows": WindowsConfig,
+        "mqtt": MqttConfig, "bridge": BridgeConfig, "store": StoreConfig, "sensor": SensorConfig,
+    }  # fmt: skip
+    if path:
+        model = tables.get(str(path[0]), QualityConfig)
+    if "quality" in path:
+        model = QualityConfig
+    elif "duty" in path:
+        model = DutyConfig
+    return sorted(model.model_fields)
+
+
+def mend(raw: dict[str, Any], detail: Any) -> None:
+    """Take a wrong key out of `raw`, or make a missing one up, so that the rest of the file can be looked at."""
+    node: Any = raw
+    places: list[tuple[dict[str, Any], str]] = []  # each table on the way, and what to look up in it
+    for part in _path(detail):
+        if isinstance(node, dict):
+            places.append((node, str(part)))
+            node = node.get(part)
+        elif isinstance(node, list) and isinstance(part, int) and part < len(node):
+            node = node[part]
+        else:
+            break
+    table, key = places[-1]
+    if detail["type"] != "missing":
+        table.pop(key, None)
+    elif key in ("site", "gateway"):
+        table[key] = {"name": MADE_UP}
+    elif key in ("name", "driver"):
+        table[key] = MADE_UP
+    else:
+        table, key = places[-2]  # nothing to make up: the whole table goes
+        table.pop(key, None)
+
+
+def _path(detail: Any) -> toml_lines.Path:
+    path: toml_lines.Path = tuple(detail["loc"])
+    return path[:-1] if "options" in path[:-1] and path[-1] in UNION else path

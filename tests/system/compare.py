@@ -1,0 +1,54 @@
+"""Compare a store with what the gateway itself remembers, key by key and field by field."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from gateway import history, wire
+from gateway.app import _plans
+from gateway.commit import windows_message
+from gateway.config import load
+from gateway.core import Core, revised
+from gateway.journal import terms
+from gateway.pipeline.windows import NS, combine
+from gateway.store.base import Key
+from gateway.store.sqlite import SqliteStore
+
+Points = dict[Key, dict[str, float]]
+
+
+def in_store(path: Path) -> Points:
+    """Everything that the embedded store holds; a key that came twice would be an error of the store."""
+    points: Points = {}
+    with closing(SqliteStore(path, read_only=True)) as store:
+        for point in store.read(0, 2**63 - 1):
+            key = (point.measurement, point.tags, point.start_ns)
+            assert key not in points
+            points[key] = point.fields
+    return points
+
+
+def in_history(site: Path) -> Points:
+    """Every point that the gateway ever committed: its base windows, and the long ones made of them anew."""
+    config = load(site)
+    words = terms(config)
+    core = Core({config.hash: _plans(config)}, config.windows.base_s, 2.0)
+    core.begin(config.hash)
+    points: Points = {}
+    with closing(sqlite3.connect(config.gateway.data_dir / "gateway.db")) as db:
+        bases = list(history.between(db, 0, 2**63 - 1))
+        (until,) = db.execute("SELECT max(CAST(value AS INTEGER)) FROM meta WHERE key LIKE 'long_%'").fetchone()
+    every = list(bases)
+    for period_s in words.long_s:
+        for start_ns in sorted({base.start_ns // (period_s * NS) * period_s * NS for base in bases}):
+            end_ns = start_ns + period_s * NS
+            parts = [base for base in bases if start_ns <= base.start_ns < end_ns]
+            if end_ns <= until:
+                whole = combine(parts, period_s, start_ns, core.nominal(start_ns, period_s))
+                every.append(revised(whole, sum(part.rev for part in parts)))
+    for windows in every:
+        for point in wire.points(windows_message(windows, words)):
+            points[point.measurement, point.tags, point.start_ns] = point.fields
+    return points

@@ -1,0 +1,153 @@
+"""A missing port, a broker that is away, a decoder of ours that raises: said clearly, counted, and the rest goes on."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from compare import in_history, in_store
+
+from gateway.demo import Demo, Settings, configs
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
+
+MISSING = """
+[[sensor]]
+name = "pm-south"
+driver = "sds011"
+port = "/nowhere/serial"
+
+[[sensor]]
+name = "cold"
+driver = "bme280"
+bus = "i2c-1"
+address = 0x77
+"""
+
+# A gateway whose decoder for the BME280 fails on every frame: a bug of ours, planted.
+PLANTED = """
+import dataclasses, sys, types
+import drivers
+def broken(frames, context, options):
+    raise ZeroDivisionError("planted")
+table = dict(drivers.DRIVERS)
+table["bme280"] = dataclasses.replace(table["bme280"], decode=broken)
+drivers.DRIVERS = types.MappingProxyType(table)
+from gateway.service import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_missing_port_silent_part_and_broker_away(tmp_path: Path) -> None:
+    sensors = tmp_path / "sensors.toml"
+    sensors.write_text((configs() / "demo.toml").read_text() + MISSING)
+    demo = Demo(tmp_path / "demo", None, Settings(base_s=5, long_s=(20,), sensors=sensors))
+    demo.start()
+    demo.broker.kill()
+    try:
+        time.sleep(13.0)
+        said = subprocess.run(
+            [sys.executable, "-m", "gateway", "status", str(demo.run_dir)], capture_output=True, text=True, check=True
+        ).stdout
+        status = demo.status()
+        assert status is not None
+        down = {link["name"]: link for link in status["links"] if not link["up"]}
+        assert list(down) == ["/nowhere/serial"]
+        assert "by-id" in down["/nowhere/serial"]["hint"]
+        assert "DOWN  /nowhere/serial" in said
+        assert "NOT connected" in said
+        frames = {sensor["name"]: sensor["frames"] for sensor in status["sensors"]}
+        assert frames.pop("pm-south") == frames.pop("cold") == 0
+        assert all(n > 5 for n in frames.values())
+        assert any("broker" in alarm for alarm in status["alarms"])
+        demo.broker.start()
+        time.sleep(6.0)
+    finally:
+        demo.stop()
+    committed, stored = in_history(demo.site), in_store(demo.store)
+    assert stored == committed
+    ledgers = {dict(tags)["sensor"]: fields for (what, tags, _), fields in stored.items() if what == "ledger"}
+    assert ledgers["cold"]["missing"] == ledgers["cold"]["expected"]
+    assert ledgers["pm-south"]["missing"] == ledgers["pm-south"]["expected"]
+    assert ledgers["weather"]["valid"] > 0
+
+
+def test_planted_bug_in_a_decoder_ends_in_rejected_slots_and_an_alarm(tmp_path: Path) -> None:
+    """Twice it brings the process down, as a bug must; then its batch is set aside and everything else goes on."""
+    demo = Demo(tmp_path / "demo", None, Settings(base_s=5, long_s=(20,)))
+
+    def start() -> None:
+        with (demo.folder / "gateway.log").open("ab") as log:
+            command = [sys.executable, "-c", PLANTED, "run", str(demo.site)]
+            demo._processes["gateway"] = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+
+    demo.start_gateway = start  # type: ignore[method-assign]
+    demo.start()
+    try:
+        deaths = 0
+        for _ in range(60):
+            time.sleep(0.5)
+            if demo._processes["gateway"].poll() is not None:
+                deaths += 1
+                start()
+            status = demo.status()
+            if deaths >= 2 and status is not None and status["ledger"]["rejected"] >= 5:
+                break
+        assert status is not None
+        assert deaths == 2
+        assert any("weather" in alarm and "our own code" in alarm for alarm in status["alarms"])
+    finally:
+        demo.stop()
+    assert list((demo.folder / "gateway" / "quarantine").glob("batch-*.raw"))
+    assert "ZeroDivisionError: planted" in (demo.folder / "gateway.log").read_text()
+    ledger = [(dict(tags)["sensor"], f) for (what, tags, _), f in in_store(demo.store).items() if what == "ledger"]
+    assert sum(fields.get("rejected_bug", 0.0) for sensor, fields in ledger if sensor == "weather") >= 5
+    assert sum(fields["valid"] for sensor, fields in ledger if sensor == "noise") >= 5
+    assert not any(fields.get("rejected_bug") for sensor, fields in ledger if sensor != "weather")
+
+
+def test_a_configuration_that_is_wrong_is_refused_with_its_line(tmp_path: Path) -> None:
+    site = tmp_path / "site.toml"
+    site.write_text('[site]\nname = "x"\n\n[gateway]\nname = "g"\nbatchs = 3\n')
+    for verb in ("run", "bridge", "check"):
+        done = subprocess.run(
+            [sys.executable, "-m", "gateway", verb, str(site)], capture_output=True, text=True, timeout=30, check=False
+        )
+        assert done.returncode == 2
+        assert f"{site}:6: gateway.batchs: unknown key" in done.stdout + done.stderr
+        assert "did you mean `batch_s`?" in done.stdout + done.stderr
+
+
+def test_reload_changes_a_sensor_at_a_window_and_keeps_the_rest(tmp_path: Path) -> None:
+    """SIGHUP with one sensor more: it takes effect at a border, and nothing of the others is lost."""
+    import signal
+
+    demo = Demo(tmp_path / "demo", None, Settings(base_s=5, long_s=(20,)))
+    demo.start()
+    try:
+        time.sleep(8.0)
+        before = demo.status()
+        text = demo.site.read_text()
+        cut = text.index('[[sensor]]\nname = "radar"')
+        end = text.index("[[sensor]]", cut + 5)
+        demo.site.write_text(text[:cut] + text[end:])
+        demo._processes["gateway"].send_signal(signal.SIGHUP)
+        time.sleep(14.0)
+        after = demo.status()
+        demo.check()
+    finally:
+        demo.stop()
+    assert before is not None
+    assert after is not None
+    assert before["config"] != after["config"]
+    assert len(after["sensors"]) == len(before["sensors"]) - 1
+    rows = [(dict(t)["sensor"], s, f) for (w, t, s), f in in_store(demo.store).items() if w == "ledger" and len(t) == 4]
+    five = [(sensor, start, fields) for sensor, start, fields in rows if fields["expected"] <= 5]
+    last = max(start for _, start, _ in five)
+    assert "radar" not in {sensor for sensor, start, _ in five if start == last}
+    weather = sorted((start, fields) for sensor, start, fields in five if sensor == "weather")
+    assert all(fields["valid"] == 5 for _, fields in weather[1:-1]), json.dumps(weather, default=str)
