@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import msgspec
 from gateway import health
 from gateway.acquire import Recorder, Timeline
 from gateway.clock import Clock
-from gateway.config import Config, ConfigError, SensorConfig, load
+from gateway.config import Config, SensorConfig, from_json
 from gateway.core import Plan
 from gateway.journal import Journal, terms
 from gateway.links import Owners
@@ -170,12 +171,21 @@ class App:
     def _on_hup(self) -> None:
         """Read the configuration again; a good one takes effect at the next window's border."""
         health.notify("RELOADING=1", f"MONOTONIC_USEC={self._clock.mono_ns() // 1000}")
-        try:
-            self._plan_reload(load(self._path))
-        except ConfigError as error:
-            self._alarms.raise_("reload", f"the new configuration is refused, the old one stays:\n{error}")
-        else:
+        self._tasks.create_task(self._read_again())
+
+    async def _read_again(self) -> None:
+        """Let a process of its own check the file, so that what checks does not stay in our memory."""
+        checker = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "gateway", "check", str(self._path), "--resolved",
+            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        said, _ = await checker.communicate()
+        if checker.returncode == 0:
             self._alarms.clear("reload")
+            self._plan_reload(from_json(said))
+        else:
+            text = said.decode(errors="replace").strip()
+            self._alarms.raise_("reload", f"the new configuration is refused, the old one stays:\n{text}")
         health.notify("READY=1")
 
     def _plan_reload(self, fresh: Config) -> None:
@@ -248,7 +258,6 @@ def _broker_terms(config: Config) -> BrokerTerms:
     )  # fmt: skip
 
 
-async def run(path: Path) -> None:
-    """Run the gateway of a site file until it is told to stop; raises ConfigError."""
-    config = load(path)
+async def run(path: Path, config: Config) -> None:
+    """Run the gateway of a checked configuration, read from `path`, until it is told to stop."""
     await App(path, config, Clock.from_env()).run()

@@ -15,7 +15,7 @@ from drivers.link.i2c_socket import SocketBus
 from drivers.link.serial import SerialPort
 from gateway.acquire import Device, Recorder, Timeline
 from gateway.clock import Clock
-from gateway.config import Config, SensorConfig
+from gateway.config import Config, SensorConfig, to_json
 from gateway.plans import duty_times
 from gateway.polling import BusOwner
 from gateway.rules import NS, SOCKET_BUS, address_of, slot_ns
@@ -38,7 +38,7 @@ def group(config: Config) -> dict[LinkKey, list[SensorConfig]]:
     by_link: dict[str, list[SensorConfig]] = {}
     for sensor in config.sensor:
         by_link.setdefault(sensor.link, []).append(sensor)
-    return {LinkKey(link, tuple(s.model_dump_json() for s in sensors)): sensors for link, sensors in by_link.items()}
+    return {LinkKey(link, tuple(to_json(s).decode() for s in sensors)): sensors for link, sensors in by_link.items()}
 
 
 def owner(

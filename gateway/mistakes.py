@@ -33,7 +33,7 @@ SPAN = ("{input!r} is no span", "write two numbers, [low, high]")
 WORDS: Mapping[str, tuple[str, str]] = MappingProxyType(  # pydantic's name of an error -> what, hint
     {
         "missing": ("this key is missing", "add it"),
-        "model_type": ("{input!r} is no table", "write it as a table, in [brackets] on a line of its own"),
+        "dataclass_type": ("{input!r} is no table", "write it as a table, in [brackets] on a line of its own"),
         "tuple_type": ("{input!r} is no list", "write a list; sensors are written as [[sensor]]"),
         "too_short": SPAN,
         "too_long": SPAN,
@@ -62,7 +62,7 @@ def explain(detail: Any, sources: Sources) -> Problem:
     if path != detail["loc"]:
         what = f"{detail['input']!r} is neither a number, a text nor true or false"
         return sources.problem(path, what, "correct the value")
-    if kind == "extra_forbidden":
+    if kind == "unexpected_keyword_argument":
         near = difflib.get_close_matches(str(path[-1]), _known_keys(path[:-1]), 1)
         hint = f"did you mean `{near[0]}`?" if near else f"known here: {', '.join(_known_keys(path[:-1]))}"
         return sources.problem(path, "unknown key", hint)
@@ -85,7 +85,7 @@ def _known_keys(path: toml_lines.Path) -> list[str]:
         model = QualityConfig
     elif "duty" in path:
         model = DutyConfig
-    return sorted(model.model_fields)
+    return sorted(model.__dataclass_fields__)
 
 
 def mend(raw: dict[str, Any], detail: Any) -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 
-import msgspec
 import numpy as np
 
 from drivers import DRIVERS
 from drivers.base import Driver
-from gateway.config import Config, QualityConfig, SensorConfig
+from gateway.config import Config, QualityConfig, SensorConfig, to_json
 from gateway.core import Plan
 from gateway.ingest import Reader
 from gateway.pipeline.quality import FlatLineTest, RangeTest
@@ -31,8 +30,8 @@ def plan(config: Config, sensor: SensorConfig, driver: Driver) -> Plan:
     warm_up_ns = round(driver.duty.warm_up_s * NS) if driver.duty else 0
     reader = Reader(driver, driver.defaults() | sensor.options, slot, warm_up_ns)
     spec = SensorSpec(sensor.name, driver.domain, driver.channels, slot, reader.events, duty_times(sensor, driver))
-    said = [sensor.model_dump(mode="json"), [test.model_dump(mode="json") for test in tests], slot]
-    name = hashlib.sha256(msgspec.json.encode(said)).hexdigest()[:12]
+    said = to_json([sensor, tests, slot])
+    name = hashlib.sha256(said).hexdigest()[:12]
     return Plan(name, reader, _stages(driver, tests, slot), spec)
 
 

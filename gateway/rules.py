@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import stat
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -15,6 +16,7 @@ from gateway.config import Config, Problem, QualityConfig, SensorConfig, Sources
 
 NS = 1_000_000_000
 SOCKET_BUS = "unix:"
+CREDENTIALS = Path("/run/credentials")
 WORD_OF = MappingProxyType({bool: "truth value", int: "whole number", float: "number", str: "text"})
 
 
@@ -101,7 +103,7 @@ def _mqtt(config: Config, sources: Sources) -> Iterator[Problem]:
         what = f"the line to {mqtt.host} is not encrypted"
         yield sources.problem(("mqtt", "tls"), what, "set tls = true and ca_file", warning=True)
     for table in ("mqtt", "bridge", "store"):
-        for name, value in getattr(config, table):
+        for name, value in asdict(getattr(config, table)).items():
             if name.endswith("_file") and value is not None:
                 yield from _secret(Path(value), (table, name), sources)
 
@@ -110,7 +112,9 @@ def _secret(path: Path, key: tuple[str, str], sources: Sources) -> Iterator[Prob
     try:
         mode = path.stat().st_mode
     except OSError as error:
-        yield sources.problem(key, f"{path}: {error.strerror}", "put the file there, readable by the gateway's user")
+        hint = "put the file there, readable by the gateway's user"
+        lent = path.is_relative_to(CREDENTIALS)  # by systemd, and only while the unit runs
+        yield sources.problem(key, f"{path}: {error.strerror}", hint, warning=lent)
         return
     secret = key[1] in ("password_file", "token_file", "key_file")
     if secret and mode & (stat.S_IRWXG | stat.S_IRWXO):

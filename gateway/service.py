@@ -1,7 +1,8 @@
-"""The long-running processes, without the command line: `python -m gateway.service run|bridge SITE [--verbose]`.
+"""The long-running processes, without the command line: `python -m gateway.service run|bridge SITE FD [--verbose]`.
 
-`gateway run` and `gateway bridge` turn into this program (same process, same pid), because what reads command lines
-would otherwise stay in memory for years: 8 MB of the 55 that a small board has for us.
+`gateway run` and `gateway bridge` check the site file and then turn into this program (same process, same pid), because
+what reads command lines and checks configurations would otherwise stay in memory for years: 20 MB of the 55 that we
+may use. The checked configuration is handed over as JSON in the file descriptor FD.
 """
 
 from __future__ import annotations
@@ -10,35 +11,49 @@ import logging
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gateway.config import Config
 
 CONFIG_ERROR = 2
 
 
 def become(verb: str, site: Path, *, verbose: bool) -> None:
-    """Replace this process by the service; returns never, or raises OSError."""
-    arguments = [sys.executable, "-m", "gateway.service", verb, str(site)]
+    """Check the site file, then replace this process by the service, which is handed what the file says.
+
+    Returns never; raises ConfigError, OSError.
+    """
+    from gateway.config import to_json
+    from gateway.config_file import load
+
+    handed = os.memfd_create("lamppost-config", 0)
+    os.write(handed, to_json(load(site)))
+    arguments = [sys.executable, "-m", "gateway.service", verb, str(site), str(handed)]
     os.execv(sys.executable, [*arguments, "--verbose"] if verbose else arguments)  # noqa: S606 - fixed words
 
 
 def main(arguments: list[str]) -> int:
     """Run a service until it is told to stop; return the exit code, 2 for a configuration that cannot be used."""
-    verb, site = arguments[0], Path(arguments[1])
+    from gateway.config import from_json
+
+    verb, site, handed = arguments[0], Path(arguments[1]), int(arguments[2])
+    with os.fdopen(handed, "rb") as file:
+        file.seek(0)
+        config = from_json(file.read())
     _log(verbose="--verbose" in arguments)
-    return _run(site) if verb == "run" else _bridge(site)
+    return _run(site, config) if verb == "run" else _bridge(config)
 
 
-def _run(site: Path) -> int:
+def _run(site: Path, config: Config) -> int:
     import asyncio
     import sqlite3
 
     from gateway.app import run
     from gateway.clock import ClockError
-    from gateway.config import ConfigError
 
     try:
-        asyncio.run(run(site))
-    except ConfigError as error:
-        return _refused(error)
+        asyncio.run(run(site, config))
     except ClockError as error:
         return _say(str(error), "correct or unset the variable", CONFIG_ERROR)
     except (OSError, sqlite3.Error) as error:
@@ -46,25 +61,17 @@ def _run(site: Path) -> int:
     return 0
 
 
-def _bridge(site: Path) -> int:
+def _bridge(config: Config) -> int:
     from gateway.bridge_service import serve
-    from gateway.config import ConfigError, load
     from gateway.store.base import StoreError
 
     try:
-        serve(load(site))
-    except ConfigError as error:
-        return _refused(error)
+        serve(config)
     except StoreError as error:
         return _say(f"the store cannot be used: {error}", "check [store] in the site file")
     except OSError as error:
         return _say(f"stopped: {error}", "check [bridge] data_dir and the files named in the site file")
     return 0
-
-
-def _refused(error: Exception) -> int:
-    print(error, file=sys.stderr)
-    return CONFIG_ERROR
 
 
 def _say(what: str, hint: str, code: int = 1) -> int:

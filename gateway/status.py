@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from typing import Any
 
@@ -69,7 +69,7 @@ def describe(config: Config, plans: Plans) -> dict[str, Any]:
         )
     return {
         "v": 1,
-        "site": config.site.model_dump(mode="json"),
+        "site": asdict(config.site),
         "gateway": config.gateway.name,
         "config": config.hash,
         "version": program(),

@@ -14,6 +14,11 @@ def bridge(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
 ) -> None:
     """Carry windows from the broker into the store, and send the receipts that gateways wait for."""
-    from gateway.service import become
+    from gateway.config import ConfigError
+    from gateway.service import CONFIG_ERROR, become
 
-    become("bridge", site, verbose=verbose)
+    try:
+        become("bridge", site, verbose=verbose)
+    except ConfigError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(CONFIG_ERROR) from None

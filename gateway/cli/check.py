@@ -14,13 +14,18 @@ def check(
     site: Annotated[Path, typer.Argument(help="The site file to look at.")],
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    resolved: Annotated[bool, typer.Option(help="If it can run, print the whole configuration as JSON.")] = False,
 ) -> None:
     """Look for errors in SITE without touching any hardware. Ends with 0 when it can run, 2 when it cannot."""
-    from gateway.config import examine
+    from gateway.config import to_json
+    from gateway.config_file import examine
 
     config, problems = examine(site)
     errors = [problem for problem in problems if not problem.warning]
     warnings = [problem for problem in problems if problem.warning]
+    if resolved and config is not None and not errors:
+        typer.echo(to_json(config).decode())
+        return
     if as_json:
         import msgspec
 

@@ -14,6 +14,11 @@ def run(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
 ) -> None:
     """Read the sensors of SITE and publish their windows, until stopped. SIGHUP reads SITE again."""
-    from gateway.service import become
+    from gateway.config import ConfigError
+    from gateway.service import CONFIG_ERROR, become
 
-    become("run", site, verbose=verbose)
+    try:
+        become("run", site, verbose=verbose)
+    except ConfigError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(CONFIG_ERROR) from None

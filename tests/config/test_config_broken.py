@@ -11,7 +11,8 @@ import pytest
 from typer.testing import CliRunner
 
 from gateway.__main__ import app
-from gateway.config import ConfigError, Problem, examine, load
+from gateway.config import ConfigError, Problem
+from gateway.config_file import examine, load
 
 FOLDER = Path(__file__).parent / "broken"
 EXPECTED: dict[str, Any] = tomllib.loads((FOLDER / "expected.toml").read_text(encoding="utf-8"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import drivers
 from drivers import DRIVERS
 from drivers.base import Driver
 from gateway.__main__ import app
-from gateway.config import Problem, examine, load
+from gateway.config import Problem
+from gateway.config_file import examine, load
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 MINIMAL = '[site]\nname = "post"\n[gateway]\nname = "lp-1"\n'
@@ -129,5 +131,5 @@ def test_a_sensors_own_tests_come_before_the_sites() -> None:
     pm = config.sensor[0]
     assert config.quality_of(pm, "air", "pm2_5").stuck_s == 3600.0
     assert config.quality_of(pm, "air", "no2").stuck_s == 0.0
-    own = config.quality["air"]["pm2_5"].model_copy(update={"stuck_s": 5.0})
-    assert config.quality_of(pm.model_copy(update={"quality": {"pm2_5": own}}), "air", "pm2_5").stuck_s == 5.0
+    own = replace(config.quality["air"]["pm2_5"], stuck_s=5.0)
+    assert config.quality_of(replace(pm, quality={"pm2_5": own}), "air", "pm2_5").stuck_s == 5.0

@@ -15,7 +15,8 @@ from gateway import history, wire
 from gateway.acquire import Timeline
 from gateway.block import Windows
 from gateway.clock import Clock
-from gateway.config import Config, load
+from gateway.config import Config
+from gateway.config_file import load
 from gateway.core import Core, Plan
 from gateway.journal import Journal
 from gateway.pipeline.windows import NS

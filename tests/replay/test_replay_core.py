@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import zlib
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import cache
 from itertools import repeat
 from pathlib import Path
@@ -124,11 +125,7 @@ def test_what_is_no_state_of_this_version_is_refused(config: Config) -> None:
 def test_a_sensor_that_was_configured_anew_starts_afresh_and_only_that(config: Config) -> None:
     core = new_core(config)
     core.feed(minutes()[:1200])
-    other = config.model_copy(
-        update={
-            "sensor": tuple(s.model_copy(update={"every_s": 2.0}) if s.name == "noise" else s for s in config.sensor)
-        }
-    )
+    other = replace(config, sensor=tuple(replace(s, every_s=2.0) if s.name == "noise" else s for s in config.sensor))
     fresh = Core({other.hash: plans(other)}, 60, 2.0)
     assert fresh.restore(core.save(), other.hash) == ["noise"]
     one = fresh.feed(minutes()[1200:])[0]
@@ -157,7 +154,7 @@ def test_a_configuration_of_an_earlier_run_is_passed_over(config: Config) -> Non
 
 
 def test_a_reload_at_the_border_of_a_window_keeps_what_has_not_changed(config: Config) -> None:
-    other = config.model_copy(update={"sensor": tuple(s for s in config.sensor if s.name != "radar")})
+    other = replace(config, sensor=tuple(s for s in config.sensor if s.name != "radar"))
     border_s = START_S + 120
     before = [one for one in minutes() if one.mono_ns < record(RecordKind.TICK, border_s, "", b"").mono_ns]
     after = minutes()[len(before) :]

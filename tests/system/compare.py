@@ -9,7 +9,7 @@ from pathlib import Path
 from gateway import history, wire
 from gateway.app import _plans
 from gateway.commit import windows_message
-from gateway.config import load
+from gateway.config_file import load
 from gateway.core import Core, revised
 from gateway.journal import terms
 from gateway.pipeline.windows import NS, combine
