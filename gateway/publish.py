@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Executor
 from itertools import chain
 from pathlib import Path
@@ -35,6 +35,7 @@ REASONS = {
     0x87: "it may not take our windows (reason 135); its ACL needs: pattern write lamppost/1/%u/#",
 }
 IDLE_S = 5.0
+GOODBYE_S = 2.0
 ACK_TIMEOUT_S = 20.0
 SESSION_EXPIRY_S = 3600
 MAX_EXTRAS = 200
@@ -143,6 +144,14 @@ class Publisher:
 
     async def run(self) -> None:
         """Connect, send, and connect again, for ever; on cancellation say goodbye."""
+        connecting = asyncio.create_task(self._connect_for_ever())
+        try:
+            await asyncio.wait([connecting])
+        finally:
+            await _end([connecting])
+        connecting.result()
+
+    async def _connect_for_ever(self) -> None:
         back_off = BackOff(self._terms.retry_max_s)
         while True:
             try:
@@ -153,8 +162,6 @@ class Publisher:
                 self._on_lost(group.exceptions[0])
             self.connected = False
             self._dispatch.give_back()
-            if _told_to_stop():
-                raise asyncio.CancelledError
             await asyncio.sleep(back_off.next_s())
 
     def _on_connected(self, back_off: BackOff) -> None:
@@ -196,14 +203,12 @@ class Publisher:
         self._wake.set()
         self._extra_wake.set()
         try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._receive(client))
-                group.create_task(self._send_extras(client))
-                for _ in range(self._terms.inflight):
-                    group.create_task(self._send(client))
+            senders = [self._send(client) for _ in range(self._terms.inflight)]
+            await _until_one_fails(self._receive(client), self._send_extras(client), *senders)
         except asyncio.CancelledError:
             with contextlib.suppress(aiomqtt.MqttError, TimeoutError):
-                await asyncio.wait_for(self._announce(client, self._status(False, "stopped")), 2)
+                async with asyncio.timeout(GOODBYE_S):
+                    await self._announce(client, self._status(False, "stopped"))
             raise
 
     async def _announce(self, client: _Client, status: Status) -> None:
@@ -243,7 +248,8 @@ class Publisher:
             seq = self._dispatch.take()
             if seq is None:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), self._dispatch.idle_s(IDLE_S))
+                    async with asyncio.timeout(self._dispatch.idle_s(IDLE_S)):
+                        await self._wake.wait()
                 continue
             payload = await loop.run_in_executor(self._disk, self._outbox.payload, seq)
             if payload is None:  # gone, or an older revision is still without a receipt
@@ -279,10 +285,25 @@ class Publisher:
                 await client.publish(topic, extra.payload, extra.qos, extra.retain, properties)
 
 
-def _told_to_stop() -> bool:
-    """Tell whether this task was cancelled: an error raised at the same moment hides it."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+async def _until_one_fails(*jobs: Coroutine[Any, Any, None]) -> None:
+    """Do jobs that never end by themselves; when some fail, end the others and raise all errors as a group.
+
+    A TaskGroup of Python 3.11 loses the cancellation that comes while its jobs fail, and would go on for ever.
+    """
+    tasks = [asyncio.create_task(job) for job in jobs]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+    finally:
+        await _end(tasks)
+    raise BaseExceptionGroup("the connection", [error for task in done if (error := task.exception())])
+
+
+async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel tasks until they are done; asyncio.wait_for of Python 3.11 loses a cancellation that meets its result."""
+    while pending := [task for task in tasks if not task.done()]:
+        for task in pending:
+            task.cancel()
+        await asyncio.wait(pending, timeout=GOODBYE_S + 1)
 
 
 def _properties(packet: int) -> Properties:

@@ -1,7 +1,7 @@
 """The raw log: every record of acquisition on disk, before anything is made of it.
 
 A folder of segments `NNNNNNNN.raw`. A segment is an 8-byte head (`LPRAW`, version) and blocks: length u32 and crc32
-u32 of the payload, then the payload, one batch of records. A torn tail, the rest of a power cut, is moved to
+u32 of the payload, then the payload, one deflated batch of records. A torn tail, the rest of a power cut, is moved to
 `quarantine/` and counted; the log always opens. A run never appends to the segment of an earlier run.
 """
 
@@ -54,8 +54,7 @@ class RawLog:
 
         A block that did not fit (the disk is full) is cut off again, so that nothing sound stands behind it.
         """
-        payload = pack(records)
-        block = BLOCK.pack(len(payload), zlib.crc32(payload)) + payload
+        block = block_of(records)
         file = self._writable()
         start = file.tell()
         try:
@@ -131,6 +130,12 @@ def path_of(folder: Path, number: int) -> Path:
 def segments(folder: Path) -> list[int]:
     """List the segment numbers in a folder, oldest first."""
     return sorted(int(path.stem) for path in folder.glob(f"*{SUFFIX}") if path.stem.isdigit())
+
+
+def block_of(records: Sequence[Record]) -> bytes:
+    """Write a batch as a block; deflated, because bytes are what wears a card."""
+    payload = zlib.compress(pack(records), 1)
+    return BLOCK.pack(len(payload), zlib.crc32(payload)) + payload
 
 
 def pack(records: Sequence[Record]) -> bytes:
@@ -209,4 +214,9 @@ def _next_payload(file: BinaryIO) -> bytes | None:
     if length > MAX_BLOCK:
         return None
     payload = file.read(length)
-    return payload if len(payload) == length and zlib.crc32(payload) == crc else None
+    if len(payload) != length or zlib.crc32(payload) != crc:
+        return None
+    try:
+        return zlib.decompress(payload)
+    except zlib.error:
+        return None

@@ -47,11 +47,14 @@ def main(arguments: list[str]) -> int:
 
 def _run(site: Path, config: Config) -> int:
     import asyncio
+    import gc
     import sqlite3
 
     from gateway.app import run
     from gateway.clock import ClockError
 
+    gc.collect()
+    gc.freeze()  # what the imports left stays: the collector need not walk over it again and again
     try:
         asyncio.run(run(site, config))
     except ClockError as error:

@@ -15,7 +15,7 @@ from replay_site import Post, blocks_of, kept_history, kept_messages, move_posit
 from replay_street import START_S, street
 
 from gateway.pipeline.windows import NS
-from gateway.rawlog import BLOCK, Position, pack
+from gateway.rawlog import Position, block_of
 from gateway.record import Record
 
 HOUR = 3600
@@ -42,8 +42,7 @@ def sizes(dice: random.Random) -> Iterator[int]:
 
 
 def torn_part(block: Sequence[Record], dice: random.Random) -> bytes:
-    payload = pack(block)
-    raw = BLOCK.pack(len(payload), 0) + payload
+    raw = block_of(block)
     return raw[: dice.randrange(len(raw))]
 
 
