@@ -89,9 +89,10 @@ class Core:
         """The clock in force."""
         return self._clock
 
-    def begin(self, config: str) -> None:
-        """Start without a past, under a configuration already known."""
+    def begin(self, config: str, closed_ns: int = 0) -> None:
+        """Start without a past, under a configuration already known; windows before `closed_ns` were closed before."""
         self._put_in_force(config)
+        self._closed_ns = closed_ns
 
     def feed(self, records: Sequence[Record]) -> list[Windows]:
         """Take records in their order; return the base windows that closed, in order.

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections import Counter
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,7 +52,8 @@ resend_max_s = 20.0
 {mqtt}
 
 [bridge]
-data_dir = "bridge"
+client_id = "lamppost-{bridge}"
+data_dir = "{bridge}"
 retry_max_s = 5.0
 
 {store}
@@ -75,6 +76,7 @@ class Settings:
     batch_s: float = 1.0
     mqtt: str = ""  # further keys of [mqtt]
     store: str = ""  # a whole [store] table; else the embedded store
+    more_stores: tuple[str, ...] = ()  # further [store] tables: each gets a bridge of its own, `bridge-2` and so on
     run_dir: Path | None = None  # else beside the rest; on a post it is memory (/run)
 
 
@@ -98,6 +100,10 @@ class Demo:
         self.site.write_text(site_text(ports, self.broker.port, self.settings))
         self.broker.start()
         self.start_bridge()
+        for i, store in enumerate(self.settings.more_stores, 2):
+            site = self.folder / f"bridge-{i}.toml"
+            site.write_text(site_text(ports, self.broker.port, replace(self.settings, store=store), f"bridge-{i}"))
+            self._spawn(f"bridge-{i}", "gateway", "bridge", str(site))
         self.start_gateway()
 
     def start_gateway(self) -> None:
@@ -127,19 +133,23 @@ class Demo:
             simulator.send_signal(signal.SIGUSR1)
         if simulator is not None and simulator.stdout is not None:
             simulator.stdout.close()
-        for name, wait_s in (("gateway", GATEWAY_STOP_S), ("bridge", 10.0), ("simulator", 5.0)):
-            process = self._processes.get(name)
-            if process is None or process.poll() is not None:
-                continue
-            process.terminate()
-            try:
-                process.wait(wait_s)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-            if name == "bridge":
-                self.broker.stop()
+        self.end("gateway", GATEWAY_STOP_S)
+        for name in self._processes:
+            if name.startswith("bridge"):
+                self.end(name)
         self.broker.stop()
+        self.end("simulator")
+
+    def end(self, name: str, wait_s: float = 10.0) -> None:
+        """End one process in good order, or, if it does not within `wait_s`, as a power cut would."""
+        process = self._processes.get(name)
+        if process is None or process.poll() is not None:
+            return
+        process.terminate()
+        try:
+            process.wait(wait_s)
+        except subprocess.TimeoutExpired:
+            self.kill(name)
 
     def status(self) -> dict[str, Any] | None:
         """Read what the gateway last said of itself."""
@@ -212,7 +222,7 @@ def configs() -> Path:
     return checkout if checkout.is_dir() else Path(str(resources.files("gateway") / "_configs"))
 
 
-def site_text(ports: dict[str, str], port: int, settings: Settings) -> str:
+def site_text(ports: dict[str, str], port: int, settings: Settings, bridge: str = "bridge") -> str:
     """Write the demo's site file: the sensors of configs/demo.toml at the simulator's ports."""
     import tomllib
 

@@ -79,6 +79,12 @@ def between(db: sqlite3.Connection, start_ns: int, end_ns: int) -> Iterator[Wind
             log.error("the window at %d is left out of longer ones: %s", at_ns, error)
 
 
+def last_start_ns(db: sqlite3.Connection) -> int | None:
+    """Return the start of the newest window, or None where there is none."""
+    (start_ns,) = db.execute("SELECT max(start_ns) FROM history").fetchone()
+    return None if start_ns is None else int(start_ns)
+
+
 def prune(db: sqlite3.Connection, before_ns: int) -> None:
     """Forget what is older than the site keeps."""
     db.execute("DELETE FROM history WHERE start_ns < ?", (before_ns,))

@@ -18,6 +18,7 @@ from typing import ParamSpec, TypeVar
 
 import msgspec
 
+from gateway import history
 from gateway.acquire import Timeline
 from gateway.block import Windows
 from gateway.clock import Clock, boot_id
@@ -26,7 +27,7 @@ from gateway.config import Config
 from gateway.core import Core, Plan
 from gateway.outbox import Outbox
 from gateway.rawlog import Position, RawLog, pack
-from gateway.record import ClockRecord, ConfigRecord, Record, RecordKind, encode
+from gateway.record import ClockRecord, ConfigRecord, Context, Record, RecordKind, encode
 from gateway.supervise import Alarms
 
 log = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ class Journal:
         self._alarms = alarms
         self._data_dir: Path = config.gateway.data_dir
         self._pending: list[Windows] = []  # closed, not yet committed: the disk is full or away
+        self._standing: dict[tuple[RecordKind, str], Record] = {}  # what is in force: clock, configuration, contexts
         self._position = Position()
         self._epoch = -1
         self._synced_ns = self._clock.mono_ns()
@@ -67,8 +69,7 @@ class Journal:
         self.outbox = Outbox(self._data_dir / "gateway.db")
         if self.outbox.quarantined:
             self._alarms.raise_("database", f"the database was damaged and lies in {self.outbox.quarantined}")
-        raw = self._config.rawlog
-        self.rawlog = RawLog(self._data_dir / "raw", int(raw.segment_mb * MB), int(raw.keep_mb * MB))
+        self._open_rawlog()
         if self.rawlog.quarantined_bytes:
             log.warning("raw log: %d bytes of a torn tail set aside", self.rawlog.quarantined_bytes)
         self.committer = Committer(self.outbox, terms(self._config))
@@ -80,6 +81,26 @@ class Journal:
             if closed:
                 self.committer.commit(closed, self.core, *after)
         self._begin()
+
+    def _open_rawlog(self) -> None:
+        """Open the raw log; its numbers go on behind the saved position, also when its folder was lost."""
+        raw, saved = self._config.rawlog, self.outbox.state()
+        sizes = int(raw.segment_mb * MB), int(raw.keep_mb * MB)
+        behind = saved.segment if saved else 0
+        self.rawlog = RawLog(self._data_dir / "raw", *sizes, behind=behind, preface=self._preface)
+
+    def _preface(self) -> list[Record]:
+        """Return what a new segment must say first, so that it can be read when the ones before it are gone."""
+        return list(self._standing.values())
+
+    def _remember_standing(self, records: Sequence[Record]) -> None:
+        for record in records:
+            if record.kind in (RecordKind.CLOCK, RecordKind.CONFIG):
+                self._standing[record.kind, ""] = record
+            elif record.kind is RecordKind.CONTEXT:
+                context = msgspec.msgpack.decode(record.data, type=Context)
+                again = encode(Context(start=False, data=context.data))  # the session itself began long ago
+                self._standing[record.kind, record.source] = record._replace(data=again)
 
     async def close(self) -> None:
         """Write the state down, so that the next start has nothing to replay."""
@@ -108,7 +129,10 @@ class Journal:
             log.warning("the saved state is set aside (%s); the raw log rebuilds it", error)
             (self._quarantine() / f"state-{saved.segment}-{saved.offset}").write_bytes(saved.body)
             self.core = self._new_core()
-            self.core.begin(self._config.hash)
+            # What history holds is not made again: the log may no longer have all of it.
+            last_ns = history.last_start_ns(self.outbox.db)
+            closed_ns = 0 if last_ns is None else last_ns + self._config.windows.base_s * NS
+            self.core.begin(self._config.hash, closed_ns)
             return Position()
         if lost:
             log.warning("configured anew, so their open window starts afresh: %s", ", ".join(lost))
@@ -131,6 +155,7 @@ class Journal:
             self._alarms.raise_("raw log", f"cannot write the raw log: {error}; windows go on without it")
         else:
             self._alarms.clear("raw log")
+        self._remember_standing(records)
         self._pending += self._feed(records, self._position)
 
     async def commit(self) -> list[Windows]:

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import ssl
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable
 from concurrent.futures import Executor
 from itertools import chain
 from pathlib import Path
@@ -25,7 +25,7 @@ from gateway import wire
 from gateway.clock import Clock
 from gateway.dispatch import Dispatch
 from gateway.outbox import Outbox
-from gateway.supervise import BackOff
+from gateway.supervise import BackOff, end, until_one_fails
 
 log = logging.getLogger(__name__)
 NO_SUBSCRIBERS = 16
@@ -148,7 +148,7 @@ class Publisher:
         try:
             await asyncio.wait([connecting])
         finally:
-            await _end([connecting])
+            await end([connecting])
         connecting.result()
 
     async def _connect_for_ever(self) -> None:
@@ -204,7 +204,7 @@ class Publisher:
         self._extra_wake.set()
         try:
             senders = [self._send(client) for _ in range(self._terms.inflight)]
-            await _until_one_fails(self._receive(client), self._send_extras(client), *senders)
+            await until_one_fails(self._receive(client), self._send_extras(client), *senders)
         except asyncio.CancelledError:
             with contextlib.suppress(aiomqtt.MqttError, TimeoutError):
                 async with asyncio.timeout(GOODBYE_S):
@@ -283,27 +283,6 @@ class Publisher:
                     properties.MessageExpiryInterval = extra.expiry_s
                 topic = wire.topic(self._terms.gateway, leaf)
                 await client.publish(topic, extra.payload, extra.qos, extra.retain, properties)
-
-
-async def _until_one_fails(*jobs: Coroutine[Any, Any, None]) -> None:
-    """Do jobs that never end by themselves; when some fail, end the others and raise all errors as a group.
-
-    A TaskGroup of Python 3.11 loses the cancellation that comes while its jobs fail, and would go on for ever.
-    """
-    tasks = [asyncio.create_task(job) for job in jobs]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-    finally:
-        await _end(tasks)
-    raise BaseExceptionGroup("the connection", [error for task in done if (error := task.exception())])
-
-
-async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
-    """Cancel tasks until they are done; asyncio.wait_for of Python 3.11 loses a cancellation that meets its result."""
-    while pending := [task for task in tasks if not task.done()]:
-        for task in pending:
-            task.cancel()
-        await asyncio.wait(pending, timeout=GOODBYE_S + 1)
 
 
 def _properties(packet: int) -> Properties:

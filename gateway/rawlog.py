@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from io import FileIO
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -34,7 +34,16 @@ class Position(NamedTuple):
 class RawLog:
     """The log of one gateway; the one writer of its folder."""
 
-    def __init__(self, folder: Path, segment_bytes: int, keep_bytes: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        segment_bytes: int,
+        keep_bytes: int,
+        *,
+        behind: int = 0,
+        preface: Callable[[], Sequence[Record]] = tuple,
+    ) -> None:
+        """Open the log; new segments are numbered above `behind` too and begin with the records of `preface`."""
         self._folder = folder
         self._segment_bytes = segment_bytes
         self._keep_bytes = keep_bytes
@@ -47,7 +56,8 @@ class RawLog:
         numbers = segments(folder)
         if numbers:
             self.quarantined_bytes = recover(folder, numbers[-1])
-        self._number = numbers[-1] if numbers else 0
+        self._number = max(behind, numbers[-1] if numbers else 0)
+        self._preface = preface
 
     def append(self, records: Sequence[Record]) -> Position:
         """Write one batch as one block; return the position behind it. Raises OSError.
@@ -100,7 +110,8 @@ class RawLog:
             path = path_of(self._folder, self._number + 1)
             file = path.open("xb", buffering=0)
             try:
-                _write_all(file, HEAD)
+                preface = self._preface()
+                _write_all(file, HEAD + block_of(preface) if preface else HEAD)
             except OSError:
                 file.close()
                 path.unlink()

@@ -1,14 +1,18 @@
-"""Health of links and the pace of retries: a loss is logged once, so is the return."""
+"""Health of links, the pace of retries, and tasks that end together; a loss is logged once, so is the return."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from drivers.link.base import LinkError
 
 log = logging.getLogger(__name__)
+ASK_AGAIN_S = 3.0
 
 
 @dataclass(slots=True)
@@ -98,3 +102,24 @@ class Alarms:
         """Note that it is over."""
         if self.now.pop(subject, None):
             log.info("%s: well again", subject)
+
+
+async def until_one_fails(*jobs: Coroutine[Any, Any, None]) -> None:
+    """Do jobs that never end by themselves; when some fail, end the others and raise all errors as a group.
+
+    A TaskGroup of Python 3.11 loses the cancellation that comes while its jobs fail, and would go on for ever.
+    """
+    tasks = [asyncio.create_task(job) for job in jobs]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+    finally:
+        await end(tasks)
+    raise BaseExceptionGroup("of the jobs", [error for task in done if (error := task.exception())])
+
+
+async def end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel tasks until they are done; asyncio.wait_for of Python 3.11 loses a cancellation that meets its result."""
+    while pending := [task for task in tasks if not task.done()]:
+        for task in pending:
+            task.cancel()
+        await asyncio.wait(pending, timeout=ASK_AGAIN_S)

@@ -216,3 +216,21 @@ def test_sync_may_run_beside_the_change_of_segments(tmp_path: Path) -> None:
     log.close()
     assert log.appended_bytes == ends()[2] - len(HEAD)
     assert everything(RawLog(tmp_path / "raw", 1, MB)) == BATCHES
+
+
+def test_a_new_segment_begins_with_what_is_in_force(tmp_path: Path) -> None:
+    """The segments before it may be gone when somebody needs to read it."""
+    standing = [Record(RecordKind.CLOCK, 1, "", b"clock"), Record(RecordKind.CONTEXT, 2, "weather", b"context")]
+    noise = random.Random(4)
+    log = RawLog(tmp_path / "raw", segment_bytes=500, keep_bytes=1500, preface=lambda: standing)
+    for i in range(60):
+        log.append([Record(RecordKind.CHUNK, i, "pm", noise.randbytes(90))])
+    log.close()
+    for number in segments(tmp_path / "raw"):
+        first = next(iter(RawLog(tmp_path / "raw", 500, 1500).read(Position(number, 0))))
+        assert first[1] == standing
+
+
+def test_numbers_go_on_behind_the_saved_position_when_the_folder_was_lost(tmp_path: Path) -> None:
+    log = RawLog(tmp_path / "raw", MB, MB, behind=7)
+    assert log.append(BATCHES[0]).segment == 8

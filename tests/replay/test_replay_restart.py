@@ -164,5 +164,5 @@ async def test_a_state_of_another_version_is_set_aside_and_rebuilt(tmp_path: Pat
     await post.run(blocks_of(records[half:], repeat(40)))
     rebuilt = kept_history(post.data)
     assert len(rebuilt) > len(with_state) > 0
-    # the same values: what had been committed already is there again as a revision
-    assert [one[3:] for one in rebuilt[: len(with_state)]] == [one[3:] for one in with_state]
+    # what had been committed already is left alone: the log may no longer hold all of it
+    assert rebuilt[: len(with_state)] == with_state
