@@ -33,6 +33,7 @@ from gateway.tls import tls_context
 log = logging.getLogger(__name__)
 NS = 1_000_000_000
 FIRST_BATCHES_S = 10.0  # right after the start batches are short, so that a technician sees the first frame
+FIRST_BATCH_S = 0.25
 DRAIN_S = 15.0
 STUCK_S = 30.0  # an owner that has not passed its loop for so long keeps the watchdog hungry
 
@@ -108,7 +109,7 @@ class App:
     async def _batches(self) -> None:
         while not self._stop.is_set():
             young = self._clock.mono_ns() - self._started_ns < FIRST_BATCHES_S * NS
-            batch_s = min(1.0, self._config.gateway.batch_s) if young else self._config.gateway.batch_s
+            batch_s = min(FIRST_BATCH_S, self._config.gateway.batch_s) if young else self._config.gateway.batch_s
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), self._clock.real_s(batch_s))
             self._owners.raise_failures()

@@ -228,6 +228,7 @@ def site_text(ports: dict[str, str], port: int, settings: Settings, bridge: str 
 
     text = SITE.format(
         base=json.dumps(str(configs() / "base.toml")),
+        bridge=bridge,
         run_dir=json.dumps(str(settings.run_dir or "run")),
         host=HOST,
         port=port,

@@ -23,7 +23,10 @@ def status(
 
     from gateway.clock import Clock
 
-    path = find(data_dir)
+    try:
+        path = find(data_dir)
+    except PermissionError as error:
+        fail(f"{error.filename} cannot be read by this user", "use sudo gateway status")
     if path is None:
         fail("no status file was found", "start the gateway, or name its data directory: gateway status DIR")
     try:

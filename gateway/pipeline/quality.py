@@ -87,7 +87,7 @@ class FlatLineTest:
                     continue
                 flag[stuck, c] = worse(flag[stuck, c], np.full(len(stuck), level, np.uint8))
                 reason[stuck, c] |= np.uint16(Reason.STUCK)
-            after[f"tail{c}"] = series[-keep:]
+            after[f"tail{c}"] = _flat_end(series[-keep:], self.tolerance[c])
         return after, replace(block, flag=flag, reason=reason)
 
 
@@ -98,6 +98,17 @@ def _flat(series: F8, n: int, tolerance: float) -> np.ndarray[tuple[int], np.dty
         runs = np.lib.stride_tricks.sliding_window_view(series, n + 1)
         out[n:] = runs.max(axis=1) - runs.min(axis=1) < tolerance
     return out
+
+
+def _flat_end(series: F8, tolerance: float) -> F8:
+    """Return the longest end of a series that stays within the tolerance: no run that reaches further back is flat.
+
+    So the memory of a lively channel is a few values, and the long memory of a stuck one is all the same value.
+    """
+    back = series[::-1]
+    steady = np.maximum.accumulate(back) - np.minimum.accumulate(back) < tolerance
+    length = len(steady) if steady.all() else int(np.argmin(steady))
+    return series[len(series) - length :]
 
 
 def mark_flags(mark: U1) -> tuple[U1, U2]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from chain_run import ChainRun, run_chain
 
 START_S = 20.0
 STOP_S = 10.0
@@ -187,3 +188,10 @@ def sample_rows() -> list[Any]:
 def awkward_names() -> list[str]:
     """All words of one to three of the characters that some server takes for a sign of its own."""
     return ["".join(word) for n in (1, 2, 3) for word in product("a ,=\\\"'#$.", repeat=n)]
+
+
+@pytest.fixture(scope="session")
+def chain_run(mosquitto: Server, influxd: Server, victoria_metrics: Server, tmp_path_factory: Any) -> ChainRun:
+    """One run of the real chain into InfluxDB, VictoriaMetrics and the embedded store, for all who ask what it left."""
+    del mosquitto  # the run starts its own, but only where there is one
+    return run_chain(tmp_path_factory.mktemp("chain") / "demo", influxd.url, victoria_metrics.url)
