@@ -24,7 +24,7 @@ demo: $(READY) ## Run the main job with simulated sensors; ARGS="--for 60 --plai
 	@$(BIN)/gateway demo $(ARGS)
 
 test: $(READY) ## All tests that need no server (skips what is not installed)
-	$(BIN)/pytest -m "not servers" $(ARGS)
+	$(BIN)/pytest -n 2 -m "not servers" $(ARGS)
 
 test-servers: $(READY) ## Tests against real mosquitto, InfluxDB 1.x and VictoriaMetrics
 	$(BIN)/pytest -m servers $(ARGS)

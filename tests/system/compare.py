@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from gateway import history, wire
 from gateway.app import _plans
+from gateway.broker import find_mosquitto
 from gateway.commit import windows_message
 from gateway.config_file import load
 from gateway.core import Core, revised
@@ -15,6 +19,14 @@ from gateway.journal import terms
 from gateway.pipeline.windows import NS, combine
 from gateway.store.base import Key
 from gateway.store.sqlite import SqliteStore
+
+
+def need_mosquitto() -> None:
+    """Skip without mosquitto, or fail where the servers are required."""
+    if find_mosquitto() is None:
+        say = pytest.fail if os.environ.get("PYTEST_REQUIRE_SERVERS") == "1" else pytest.skip
+        say("mosquitto is not installed: apt-get install mosquitto")
+
 
 Points = dict[Key, dict[str, float]]
 

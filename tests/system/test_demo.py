@@ -8,19 +8,17 @@ import sys
 from pathlib import Path
 
 import pytest
-from compare import in_history, in_store
-
-from gateway.broker import find_mosquitto
+from compare import in_history, in_store, need_mosquitto
 
 pytestmark = pytest.mark.system
 
 
-@pytest.mark.parametrize("broker", ["mosquitto", "iotcore"])
+@pytest.mark.parametrize("broker", [pytest.param("mosquitto", marks=pytest.mark.servers), "iotcore"])
 def test_demo_stores_what_it_published(broker: str, tmp_path: Path) -> None:
-    if broker == "mosquitto" and find_mosquitto() is None:
-        pytest.skip("mosquitto is not installed; iotcore covers the demo")
+    if broker == "mosquitto":
+        need_mosquitto()
     folder = tmp_path / "demo"
-    command = [sys.executable, "-m", "gateway", "demo", "--for", "26", "--plain", "--json"]
+    command = [sys.executable, "-m", "gateway", "demo", "--for", "20", "--plain", "--json"]
     command += ["--data-dir", str(folder), "--broker", broker]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stderr
