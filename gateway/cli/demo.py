@@ -24,7 +24,8 @@ def demo(
     import msgspec
 
     from gateway.broker import BrokerError
-    from gateway.demo import Demo, DemoError, show
+    from gateway.cli.live import show
+    from gateway.demo import Demo, DemoError
 
     if broker not in (None, "mosquitto", "iotcore"):
         fail(f"there is no broker {broker!r}", "use mosquitto or iotcore", 2)

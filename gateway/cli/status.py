@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from gateway.cli.fail import fail
+from gateway.cli.words import shown, unit_shown
 
 STALE_S = 60.0
 FLAG_WORDS = {1: "good", 2: "not evaluated", 3: "suspect", 4: "fail", 9: "missing"}
@@ -71,7 +72,7 @@ def _print(now: dict[str, Any], age_s: float, *, alive: bool) -> None:
         for row in now["windows"]:
             if row["sensor"] == sensor["name"] and row["value"] is not None:
                 flag = FLAG_WORDS.get(int(row["flag"] or 0), "?")
-                value = f"{row['channel']} {row['value']:.4g} {row['unit']}"
+                value = f"{row['channel']} {shown(row['value'])} {unit_shown(row['unit'])}".rstrip()
                 typer.echo(f"    {value} ({row['statistic']} of {row['period_s']} s, {flag})")
     broker, ledger = now["broker"], now["ledger"]
     state = "connected" if broker["connected"] else "NOT connected"

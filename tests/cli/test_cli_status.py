@@ -53,7 +53,7 @@ def test_a_running_gateway(tmp_path: Path) -> None:
     )
     assert "    pm2_5 6.17 ug/m3 (mean of 10 s, suspect)" in lines
     assert "    laeq 58.63 dB (leq of 10 s, good)" in lines
-    assert "    detections 23 {detections} (sum of 10 s, good)" in lines
+    assert "    detections 23 detections (sum of 10 s, good)" in lines
     assert "broker: connected, 0 messages wait for their receipt" in lines
     assert "slots: 153 expected = 121 valid + 0 rejected + 32 missing" in lines
 
