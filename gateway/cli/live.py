@@ -21,7 +21,7 @@ def show(demo: Demo, for_s: float | None, *, live: bool) -> None:
     def stop(*_: object) -> None:
         stopped[0] = True
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
     until_ns = None if for_s is None else demo.clock.mono_ns() + round(for_s * 1e9)
     if live:

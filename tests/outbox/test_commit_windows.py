@@ -189,7 +189,7 @@ def test_a_failed_commit_is_made_again_the_same(outbox: Outbox) -> None:
     assert names(commit(outbox, many)) == [(60, T_NS + 59 * MINUTE, 0), (3600, T_NS, 0)]
 
 
-@pytest.mark.parametrize(("sensors", "channels"), [(1, 1), (2, 300), (700, 3), (150, 16)])
+@pytest.mark.parametrize(("sensors", "channels"), [(1, 1), (2, 300), (1500, 4), (150, 16)])
 def test_a_large_window_is_split_by_sensors_and_complete(outbox: Outbox, sensors: int, channels: int) -> None:
     one = window(sensors=tuple(f"sensor-{i:04}" for i in range(sensors)), channels=channels)
     commit(outbox, [one])
