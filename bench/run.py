@@ -41,6 +41,8 @@ def _measure(one: demo.Demo) -> dict[str, float | str]:
         "cpu_s_per_hour": round((after["cpu_s"] - before["cpu_s"]) * scale, 2),
         "cpu_s_to_start": round(before["cpu_s"], 2),
         "written_mb_per_hour": round((after["written"] - before["written"]) * scale / 1e6, 2),
+        "wakes_per_s": round((after["wakes"] - before["wakes"]) / span_s, 1),
+        "us_per_bare_wake": round(_bare_wake_us(), 1),
         "broker": one.broker.kind,
     }
 
@@ -60,13 +62,28 @@ def _first_frame(one: demo.Demo, started: float) -> float:
     return float("nan")
 
 
+def _bare_wake_us() -> float:
+    """What a process pays here for being woken and doing nothing: the floor under `wakes_per_s`."""
+    n, before = 60, _on_cpu_ns(os.getpid())
+    for _ in range(n):
+        time.sleep(0.05)
+    return (_on_cpu_ns(os.getpid()) - before) / n / 1e3
+
+
+def _on_cpu_ns(pid: int) -> int:
+    """Time on a processor, to the nanosecond; the ticks of /proc/PID/stat are too coarse for a process that sleeps."""
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in Path(f"/proc/{pid}/task").iterdir())
+
+
+def _wakes(pid: int) -> int:
+    statuses = (task / "status" for task in Path(f"/proc/{pid}/task").iterdir())
+    return sum(int(line.split()[1]) for path in statuses for line in path.read_text().splitlines()
+               if line.startswith("voluntary_ctxt_switches"))  # fmt: skip
+
+
 def _state(pid: int) -> dict[str, float]:
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    ticks = os.sysconf("SC_CLK_TCK")
-    written = next(
-        int(line.split()[1])
-        for line in Path(f"/proc/{pid}/io").read_text().splitlines()
-        if line.startswith("write_bytes")
-    )
-    rss = int(fields[21]) * os.sysconf("SC_PAGE_SIZE")
-    return {"cpu_s": (int(fields[11]) + int(fields[12])) / ticks, "rss": rss, "written": written}
+    lines = Path(f"/proc/{pid}/io").read_text().splitlines()
+    written = next(int(line.split()[1]) for line in lines if line.startswith("write_bytes"))
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    rss = pages * os.sysconf("SC_PAGE_SIZE")
+    return {"cpu_s": _on_cpu_ns(pid) / 1e9, "rss": rss, "written": written, "wakes": _wakes(pid)}

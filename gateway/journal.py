@@ -68,7 +68,7 @@ class Journal:
         self._data_dir.mkdir(parents=True, exist_ok=True)
         self.outbox = Outbox(self._data_dir / "gateway.db")
         if self.outbox.quarantined:
-            self._alarms.raise_("database", f"the database was damaged and lies in {self.outbox.quarantined}")
+            self._alarms.raise_("database", f"the database could not be used; it is kept as {self.outbox.quarantined}")
         self._open_rawlog()
         if self.rawlog.quarantined_bytes:
             log.warning("raw log: %d bytes of a torn tail set aside", self.rawlog.quarantined_bytes)
