@@ -101,6 +101,11 @@ class _Client(aiomqtt.Client):
         finally:
             self._acks.pop(info.mid, None)
 
+    async def _misc_loop(self) -> None:
+        """Look after the keep-alive a few times in its period; aiomqtt would wake the processor every second."""
+        while self._client.loop_misc() == 0:  # noqa: ASYNC110 - it is a clock, not a wait for something
+            await asyncio.sleep(max(1.0, self._keepalive / 6))
+
     def _on_publish(self, client: Any, userdata: Any, mid: int, reason_code: Any, properties: Any) -> None:
         ack = self._acks.get(mid)
         if ack is not None and not ack.done():
