@@ -81,12 +81,7 @@ class Block:
         )  # fmt: skip
 
 
-class Slot(IntEnum):
-    """What became of one slot in time; below MISS_BASE a frame came, with the driver's verdict as the number."""
-
-    VALID = 0
-
-
+# What became of a slot: below MISS_BASE a frame came, with the driver's verdict (Fault) as the number, 0 valid;
 MISS_BASE = 16  # codes from here on: a scheduled poll that gave nothing, by reason
 
 

@@ -22,7 +22,6 @@ from gateway.outbox import read_account
 if TYPE_CHECKING:
     pass
 
-READY_S = 20.0
 GATEWAY_STOP_S = 25.0  # up to 15 s for receipts, and the rest of a stop
 DOMAINS = ("air", "noise", "traffic", "weather")
 FLAGS = {1: "good", 2: "unchecked", 3: "suspect", 4: "fail", 9: "missing"}

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -31,7 +31,6 @@ from gateway.record import ClockRecord, ConfigRecord, Context, Record, RecordKin
 from gateway.supervise import Alarms
 
 log = logging.getLogger(__name__)
-P = ParamSpec("P")
 T = TypeVar("T")
 NS = 1_000_000_000
 MB = 1_000_000
@@ -103,9 +102,19 @@ class Journal:
                 self._standing[record.kind, record.source] = record._replace(data=again)
 
     async def close(self) -> None:
-        """Write the state down, so that the next start has nothing to replay."""
+        """Write the state down, so that the next start has nothing to replay.
+
+        Not while closed windows wait for the disk: the state of the last commit stands before them, and from there
+        the raw log makes them again.
+        """
+        await self.commit()
+        if self._pending:
+            return
         state = Committer.state_of(self.core, *self._position)
-        await self.on_disk(lambda: self.outbox.commit(state=state))
+        try:
+            await self.on_disk(lambda: self.outbox.commit(state=state))
+        except (sqlite3.Error, OSError) as error:
+            self._alarms.raise_("disk", f"cannot write the state: {error}; the next start reads the raw log instead")
 
     def shut(self) -> None:
         """Close the files."""
@@ -235,10 +244,10 @@ class Journal:
     def _distrusted(self) -> dict[str, str]:
         """Return the sensors whose records this version of the program has failed on twice."""
         known: dict[str, str] = msgspec.json.decode(self.outbox.recall("distrusted", "{}"))
-        trusted_again = {name: by for name, by in known.items() if by == version("lamppost")}
-        for name in trusted_again:
+        current = {name: by for name, by in known.items() if by == version("lamppost")}
+        for name in current:
             self._alarms.raise_(f"bug {name}", f"our own code fails on {name}: its bad frames are rejected; report it")
-        return trusted_again
+        return current
 
     def _quarantine(self) -> Path:
         folder = self._data_dir / "quarantine"

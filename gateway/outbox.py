@@ -167,10 +167,6 @@ class Outbox:
         row = self.db.execute("SELECT config, segment, offset, body FROM state WHERE id = 1").fetchone()
         return None if row is None else SavedState(*row)
 
-    def drop_state(self) -> None:
-        """Forget a state that cannot be read; the raw log rebuilds it."""
-        self.db.execute("DELETE FROM state")
-
     def close(self) -> None:
         """Fold what is still in memory and close."""
         if self._newly_sent or self._released:

@@ -38,7 +38,6 @@ IDLE_S = 5.0
 GOODBYE_S = 2.0
 ACK_TIMEOUT_S = 20.0
 SESSION_EXPIRY_S = 3600
-MAX_EXTRAS = 200
 
 
 class Terms(NamedTuple):

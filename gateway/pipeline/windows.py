@@ -19,7 +19,6 @@ from gateway.ledger import FAULTS, MISSES, places, settle
 from gateway.pipeline.stage import State
 
 NS = 1_000_000_000
-USABLE = (Flag.GOOD, Flag.NOT_EVALUATED, Flag.SUSPECT)
 
 
 class DutyTimes(NamedTuple):

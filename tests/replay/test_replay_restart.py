@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sqlite3
 from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import repeat
@@ -166,3 +167,24 @@ async def test_a_state_of_another_version_is_set_aside_and_rebuilt(tmp_path: Pat
     assert len(rebuilt) > len(with_state) > 0
     # what had been committed already is left alone: the log may no longer hold all of it
     assert rebuilt[: len(with_state)] == with_state
+
+
+async def test_a_clean_end_while_the_disk_refuses_windows_keeps_them_for_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The windows that wait for the disk are in nobody's memory after the end: the raw log must make them again."""
+    records = hour()[: len(hour()) // 12]
+    calm = Post(site(tmp_path / "calm"))
+    await calm.run(blocks_of(records, repeat(40)))
+    post = Post(site(tmp_path / "full"))
+
+    def full(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(post.journal.committer, "write", full)
+    await post.run(blocks_of(records, repeat(40)))
+    assert "disk is full" in post.alarms.now["disk"]
+    assert kept_history(post.data) == []
+    post.start()
+    await post.end()
+    assert kept_history(post.data) == kept_history(calm.data) != []

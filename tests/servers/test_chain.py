@@ -126,15 +126,8 @@ def refusing(fakes: ModuleType) -> Iterator[Any]:
         def reply(self, reply: Any) -> None:
             self._reply = reply
 
-    with Noting() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.closing.set()
-            server.shutdown()
-            thread.join()
+    with fakes.running(Noting) as server:
+        yield server
 
 
 def wait(true: Callable[[], object], what: str, wait_s: float = 25.0) -> None:

@@ -74,9 +74,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def running() -> Iterator[FakeInflux]:
-    """Run a fake on a free loopback port."""
-    with FakeInflux() as server:
+def running(kind: type[FakeInflux] | None = None) -> Iterator[FakeInflux]:
+    """Run a fake, of one's own kind if need be, on a free loopback port."""
+    with (kind or FakeInflux)() as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         try:
