@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 from drivers.base import EVENTS, Script, Stream
@@ -55,7 +56,7 @@ class StreamOwner(Owner):
                 await asyncio.to_thread(port.close)
 
     async def _session(self, port: SerialPort) -> None:
-        """Read until the port is gone (LinkError)."""
+        """Read until the port is gone (LinkError), or until told to stop."""
         loop = asyncio.get_running_loop()
         gone: asyncio.Future[None] = loop.create_future()
         start_ns = self._clock.mono_ns()
@@ -68,10 +69,12 @@ class StreamOwner(Owner):
             try:
                 await asyncio.wait((gone, keeper), return_when=asyncio.FIRST_COMPLETED)
                 await (gone if gone.done() else keeper)
+            except asyncio.CancelledError:  # the gateway stops: the device may rest
+                with contextlib.suppress(LinkError):
+                    await self._say(port, self._device.driver.shutdown)
+                raise
             finally:
                 keeper.cancel()
-            if self._device.driver.shutdown:
-                await self._say(port, self._device.driver.shutdown)
         finally:
             loop.remove_reader(port.fileno())
 
