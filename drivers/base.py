@@ -96,6 +96,7 @@ class Framer(Protocol):
 
 
 Tx = bytes | Callable[[Inputs, Options], bytes]
+"""What is written: bytes, or a pure function of what other sensors measured and of the site's options."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,7 @@ class Command:
     until: tuple[int, int, int] | None = None  # (index, mask, value): ask again while reply[index] & mask != value
     poll_s: float = 0.002
     tries: int = 1  # 1: must not be repeated (a read that resets what it reads)
-    expect: bytes | None = None  # prefix of the right reply; others are skipped and counted
+    expect: Tx | None = None  # prefix of the right reply; others are skipped and counted
     nack_ok: bool = False  # a wake pulse: nobody answers
     drain: bool = False  # throw away stale input first
     keep: bool = True  # the reply is part of the frame
@@ -203,8 +204,23 @@ class Option:
 
 
 @dataclass(frozen=True, slots=True)
+class Input:
+    """A quantity that a part wants to be told; `default` is said while nobody measures it, or not lately."""
+
+    name: str
+    unit: str
+    default: float
+    lo: float = -np.inf  # what is measured beyond lo..hi is said as lo or hi: the part takes no more
+    hi: float = np.inf
+    max_age_s: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
 class Decoded:
-    """What n frames said in m rows: `frame[i]` is the frame that row i came from."""
+    """What n frames said in m rows: `frame[i]` is the frame that row i came from.
+
+    A good frame may have no row (a radar that is well and sees nothing), one, or several.
+    """
 
     values: F8  # [m, c]
     mark: U1  # [m, c], Mark
@@ -226,10 +242,15 @@ Decode = Callable[[Sequence[bytes], bytes, Options], Decoded]
 
 @dataclass(frozen=True, slots=True)
 class Identify:
-    """How `gateway scan` recognises the part without harming another one: ask, then compare under a mask."""
+    """How `gateway scan` recognises the part without harming another one: ask, then look at the reply.
+
+    The script is safe on any other part that may sit at the same place: it reads, or asks for an identity.
+    `sure` tells whether the right reply names this part alone; where other parts reply alike, scan says so.
+    """
 
     script: Script
     match: Callable[[bytes], bool]
+    sure: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,12 +272,22 @@ class Driver:
     setup: Script = ()
     chores: tuple[Chore, ...] = ()
     duty: Duty | None = None
-    inputs: tuple[str, ...] = ()
+    inputs: tuple[Input, ...] = ()
     options: tuple[Option, ...] = ()
     commands: Mapping[str, Command] = field(default_factory=dict)  # further ones, for people and for chores
     identify: Identify | None = None
     shutdown: Script = ()
+    family: str = ""  # the folder, where several parts share one
+
+    @property
+    def folder(self) -> str:
+        """Name the folder of this part inside its domain."""
+        return self.family or self.name
 
     def defaults(self) -> dict[str, OptionValue]:
         """Every option with its default."""
         return {option.name: option.default for option in self.options}
+
+    def default_inputs(self) -> dict[str, float]:
+        """Every input as it is told while nobody measures it."""
+        return {said.name: said.default for said in self.inputs}

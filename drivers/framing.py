@@ -89,6 +89,82 @@ class HeadedFramer:
 
 
 @dataclass(frozen=True, slots=True)
+class SizedFramer:
+    """Frames that begin with one of `heads` and tell their own length; `check` is asked of whole frames.
+
+    `size` reads the first `need` bytes of a frame (head included) and returns its whole length, or 0 where no frame
+    begins like that. No frame is longer than `max_length`: what claims to be is no frame. A false start may claim many
+    bytes: it is BAD_CHECK up to the first good frame inside of it.
+    """
+
+    heads: tuple[bytes, ...]
+    need: int
+    size: Callable[[bytes], int]
+    check: Callable[[bytes], bool]
+    max_length: int
+
+    def __post_init__(self) -> None:
+        """Refuse a length that is told before the head is over, or beyond the longest frame."""
+        if not 0 < max(len(head) for head in self.heads) <= self.need <= self.max_length:
+            raise ValueError("SizedFramer: heads must not be longer than `need`, nor `need` than max_length")
+
+    def split(self, buffer: bytes, *, final: bool = False) -> tuple[list[Piece], bytes]:
+        """Cut frames, failed frames and garbage; see `Framer.split`."""
+        pieces: list[Piece] = []
+        start = 0
+        while start < len(buffer):
+            length = self._length_at(buffer, start)
+            stop = start + length
+            if 0 < length and stop <= len(buffer) and self.check(buffer[start:stop]):
+                pieces.append(Piece(buffer[start:stop], PieceKind.FRAME))
+            else:
+                claimed = length if length > 0 and not (final and stop > len(buffer)) else 0
+                end = None if length < 0 and not final else self._end_of_bad(buffer, start, claimed, final=final)
+                if end is None:
+                    break
+                kind = PieceKind.BAD_CHECK if claimed else PieceKind.GARBAGE
+                pieces.append(Piece(buffer[start:end], kind))
+                stop = end
+            start = stop
+        return pieces, buffer[start:]
+
+    def _length_at(self, buffer: bytes, at: int) -> int:
+        """Tell how long the frame is that begins at `at`; 0 where none does, -1 while that is open."""
+        begin = buffer[at : at + self.need]
+        if not begin.startswith(self.heads):
+            return -1 if any(head.startswith(begin) for head in self.heads) else 0
+        if len(begin) < self.need:
+            return -1
+        length = self.size(begin)
+        return length if self.need <= length <= self.max_length else 0
+
+    def _end_of_bad(self, buffer: bytes, start: int, claimed: int, *, final: bool) -> int | None:
+        """Find where the bytes at `start`, which begin no good frame, end: at the next that may, or as claimed.
+
+        Garbage (`claimed` 0) ends where a frame may begin, after CHUNK bytes at the latest; a frame that failed ends
+        where a good one begins inside of it. None while that is open.
+        """
+        limit = start + (claimed or CHUNK)
+        if claimed and limit > len(buffer):
+            return None
+        for at in range(start + 1, min(limit, len(buffer))):
+            length = self._length_at(buffer, at)
+            if length == 0:
+                continue
+            if not claimed and length > 0:
+                return at
+            if length < 0 or at + length > len(buffer):
+                if final:
+                    continue
+                return None
+            if self.check(buffer[at : at + length]):
+                return at
+        if limit > len(buffer) and not final:
+            return None
+        return min(limit, len(buffer))
+
+
+@dataclass(frozen=True, slots=True)
 class LineFramer:
     """Lines that end in `terminator`, which belongs to the piece; a line longer than `max_length` is GARBAGE.
 

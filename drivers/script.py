@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import NamedTuple
 
-from drivers.base import Command, Framer, Inputs, Miss, Options, Script
+from drivers.base import Command, Framer, Inputs, Miss, Options, Script, Tx
 
 
 class Step(NamedTuple):
@@ -44,17 +44,18 @@ def converse(script: Script, inputs: Inputs, options: Options) -> Generator[Step
     kept: list[bytes] = []
     skipped = 0
     for command in script:
-        tx = command.tx(inputs, options) if callable(command.tx) else command.tx
+        tx = _said(command.tx, inputs, options)
+        expect = None if command.expect is None else _said(command.expect, inputs, options)
         reply: Reply = Miss.NOT_READY
         for attempt in range(command.tries):
             again = attempt > 0 and command.until is not None
             if again and command.poll_s:
                 yield Step(settle_s=command.poll_s)
             reply = yield Step(tx, command.rx, command.wait_s, command.timeout_s, command.settle_s, command.drain)
-            while _is_stale(command, reply) and skipped < MAX_SKIPPED:
+            while _is_stale(expect, reply) and skipped < MAX_SKIPPED:
                 skipped += 1
                 reply = yield Step(b"", command.rx, 0.0, command.timeout_s, command.settle_s)
-            if _is_stale(command, reply) or (isinstance(reply, bytes) and not _satisfied(command, reply)):
+            if _is_stale(expect, reply) or (isinstance(reply, bytes) and not _satisfied(command, reply)):
                 reply = Miss.NOT_READY
             if isinstance(reply, bytes):
                 break
@@ -79,8 +80,12 @@ def run(transfer: Callable[[Step], Reply], script: Script, inputs: Inputs, optio
         return answer
 
 
-def _is_stale(command: Command, reply: Reply) -> bool:
-    return command.expect is not None and isinstance(reply, bytes) and not reply.startswith(command.expect)
+def _said(tx: Tx, inputs: Inputs, options: Options) -> bytes:
+    return tx(inputs, options) if callable(tx) else tx
+
+
+def _is_stale(expect: bytes | None, reply: Reply) -> bool:
+    return expect is not None and isinstance(reply, bytes) and not reply.startswith(expect)
 
 
 def _satisfied(command: Command, reply: bytes) -> bool:
