@@ -115,7 +115,7 @@ class SizedFramer:
         while start < len(buffer):
             length = self._length_at(buffer, start)
             stop = start + length
-            if 0 < length and stop <= len(buffer) and self.check(buffer[start:stop]):
+            if length > 0 and stop <= len(buffer) and self.check(buffer[start:stop]):
                 pieces.append(Piece(buffer[start:stop], PieceKind.FRAME))
             else:
                 claimed = length if length > 0 and not (final and stop > len(buffer)) else 0
