@@ -278,6 +278,7 @@ class Driver:
     identify: Identify | None = None
     shutdown: Script = ()
     family: str = ""  # the folder, where several parts share one
+    opcode: Callable[[bytes], bytes] | None = None  # of drivers.opcodes; None: commands are known by all their bytes
 
     @property
     def folder(self) -> str:

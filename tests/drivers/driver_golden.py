@@ -26,6 +26,7 @@ KEYS = {
     "command",
     "origin",
     "source",
+    "driver",
 }
 
 
@@ -49,11 +50,19 @@ class Vector:
 
 
 def folder(driver: Driver) -> Path:
-    return ROOT / driver.domain / driver.name
+    return ROOT / driver.domain / driver.folder
+
+
+def family(driver: Driver) -> list[str]:
+    """Name the drivers that share the folder of one, the first of the catalogue first."""
+    return [one.name for one in DRIVERS.values() if folder(one) == folder(driver)]
 
 
 def tables(driver: Driver, key: str = "vector") -> list[dict[str, Any]]:
-    return tomllib.loads((folder(driver) / "vectors.toml").read_text(encoding="utf-8")).get(key, [])
+    """Read the tables of one driver; in a family each says whose it is, if not the first one's."""
+    said = tomllib.loads((folder(driver) / "vectors.toml").read_text(encoding="utf-8"))
+    first = said.get("driver", family(driver)[0])
+    return [table for table in said.get(key, []) if table.get("driver", first) == driver.name]
 
 
 def _vector(driver: Driver, table: dict[str, Any]) -> Vector:

@@ -16,6 +16,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from drivers import opcodes
 from drivers.base import Channel, Command, Decoded, Driver, Duty, Fault, Identify, Mark, Options, Stream, Uart
 from drivers.checks import stack, sum8
 from drivers.framing import HeadedFramer
@@ -89,4 +90,5 @@ DRIVER = Driver(
     ),
     identify=Identify((Command("listen", rx=FRAMER, timeout_s=2.5),), _answers),
     shutdown=(SLEEP,),
+    opcode=opcodes.sds011,
 )

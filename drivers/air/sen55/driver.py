@@ -16,6 +16,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from drivers import opcodes
 from drivers.base import U1, Channel, Chore, Command, Decoded, Driver, Fault, I2c, Identify, Mark, Options, Poll
 from drivers.checks import crc8, stack, words
 
@@ -102,4 +103,5 @@ DRIVER = Driver(
     ),
     identify=Identify((NAME,), _is_sen5x),
     shutdown=(STOP,),
+    opcode=opcodes.sensirion,
 )

@@ -16,6 +16,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from drivers import opcodes
 from drivers.base import Channel, Command, Decoded, Driver, Fault, Identify, Kind, Mark, Options, Poll, Uart
 from drivers.checks import stack
 
@@ -84,4 +85,5 @@ DRIVER = Driver(
         }
     ),
     identify=Identify((MODEL,), _is_nsrt),
+    opcode=opcodes.nsrt,
 )

@@ -19,6 +19,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from drivers import opcodes
 from drivers.base import F8, U1, Channel, Command, Decoded, Driver, Fault, I2c, Identify, Mark, Option, Options, Poll
 from drivers.checks import stack
 
@@ -139,4 +140,5 @@ DRIVER = Driver(
         | {"reset": Command("reset", b"\xe0\xb6", settle_s=0.01)}
     ),
     identify=Identify((CHIP_ID,), lambda reply: reply in (bytes([BME280_ID]), bytes([BMP280_ID]))),
+    opcode=opcodes.one_byte,
 )
