@@ -1,4 +1,4 @@
-"""`python -m bench [run|kernels|commit|publish ...] [--json FILE]`: measure and print."""
+"""`python -m bench [run|kernels|drivers|commit|publish ...] [--json FILE]`: measure and print."""
 
 from __future__ import annotations
 
@@ -12,9 +12,15 @@ from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from bench import commit, kernels, publish, run
+from bench import commit, drivers_frames, kernels, publish, run
 
-SUITES = {"kernels": kernels.measure, "commit": commit.measure, "publish": publish.measure, "run": run.measure}
+SUITES = {
+    "kernels": kernels.measure,
+    "drivers": drivers_frames.measure,
+    "commit": commit.measure,
+    "publish": publish.measure,
+    "run": run.measure,
+}
 
 
 def main(arguments: list[str]) -> None:

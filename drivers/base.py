@@ -99,6 +99,10 @@ Tx = bytes | Callable[[Inputs, Options], bytes]
 """What is written: bytes, or a pure function of what other sensors measured and of the site's options."""
 
 
+Until = tuple[int, int, int] | Callable[[bytes], bool]
+"""What a reply must be: (index, mask, value) for reply[index] & mask == value, or a pure function of the reply."""
+
+
 @dataclass(frozen=True, slots=True)
 class Command:
     """One thing said to a device, with all that the bus must know about it."""
@@ -109,7 +113,7 @@ class Command:
     wait_s: float = 0.0  # between write and read; 0 on I2C: one combined transfer with a repeated start
     settle_s: float = 0.0  # after the reply, before the next command
     timeout_s: float = 0.1
-    until: tuple[int, int, int] | None = None  # (index, mask, value): ask again while reply[index] & mask != value
+    until: Until | None = None  # ask again until this holds of the reply
     poll_s: float = 0.002
     tries: int = 1  # 1: must not be repeated (a read that resets what it reads)
     expect: Tx | None = None  # prefix of the right reply; others are skipped and counted

@@ -6,6 +6,8 @@ Laws, the same for each framer here:
    there, and where they are not there yet, everything waits in the rest.
 3. No good frame is lost to what stands before it: not to garbage, not to a false start, not to a frame that failed.
 4. The rest is bounded, whatever comes in.
+
+A whole capture is cut into the same frames, and much faster, by `drivers.capture.cut`.
 """
 
 from __future__ import annotations
@@ -13,13 +15,86 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from drivers.base import Piece, PieceKind
+import numpy as np
+import numpy.typing as npt
+
+from drivers.base import U1, Piece, PieceKind
+
+Check = Callable[[bytes], bool]
+CheckRows = Callable[[U1], npt.NDArray[np.bool_]]
 
 CHUNK = 64  # garbage comes out in runs of at most this many bytes
+FRAME, BAD_CHECK, GARBAGE = PieceKind.FRAME, PieceKind.BAD_CHECK, PieceKind.GARBAGE
+
+
+class HeadFramer:
+    """What framers have in common whose frames begin with a head, claim a length and pass a check.
+
+    `check_rows` is `check` of many frames of one length at once: u1[n, length] -> bool[n]. It makes `cut` fast, and
+    nothing else.
+    """
+
+    __slots__ = ()
+    heads: tuple[bytes, ...]
+    check: Check
+    check_rows: CheckRows | None
+
+    @property
+    def reach(self) -> int:
+        """Return how many bytes a frame may take."""
+        raise NotImplementedError
+
+    def claim(self, buffer: bytes, at: int) -> int:
+        """Return the length that a frame at `at` claims; 0 where none begins, -1 while that is open."""
+        raise NotImplementedError
+
+    def split(self, buffer: bytes, *, final: bool = False) -> tuple[list[Piece], bytes]:
+        """Cut frames, failed frames and garbage; see `Framer.split`."""
+        pieces: list[Piece] = []
+        start, size = 0, len(buffer)
+        while start < size:
+            length = self.claim(buffer, start)
+            stop = start + length
+            whole = length > 0 and stop <= size
+            if whole and self.check(frame := buffer[start:stop]):
+                pieces.append(Piece(frame, FRAME))
+                start = stop
+                continue
+            if length and not whole and not final:
+                break
+            end = self._end_of_bad(buffer, start, stop if whole else start + CHUNK, failed=whole, final=final)
+            if end is None:
+                break
+            pieces.append(Piece(buffer[start:end], BAD_CHECK if whole else GARBAGE))
+            start = end
+        return pieces, buffer[start:]
+
+    def _end_of_bad(self, buffer: bytes, start: int, limit: int, *, failed: bool, final: bool) -> int | None:
+        """Find where the bytes at `start`, which begin no good frame, end: at the next that may, or at `limit`.
+
+        Garbage ends where a frame may begin, a frame that failed where a good one begins. None while that is open.
+        """
+        firsts = {head[:1] for head in self.heads}
+        at = start
+        while (at := _find_first(buffer, firsts, at + 1, limit)) >= 0:
+            length = self.claim(buffer, at)
+            if length > 0 and not failed:
+                return at
+            if length > 0 and at + length <= len(buffer):
+                if self.check(buffer[at : at + length]):
+                    return at
+            elif length and not final:
+                return None
+        return None if limit > len(buffer) and not final else min(limit, len(buffer))
+
+
+def _find_first(buffer: bytes, firsts: set[bytes], start: int, stop: int) -> int:
+    """Find the first of some bytes in buffer[start:stop]; -1 if there is none."""
+    return min((at for first in firsts if (at := buffer.find(first, start, stop)) >= 0), default=-1)
 
 
 @dataclass(frozen=True, slots=True)
-class HeadedFramer:
+class HeadedFramer(HeadFramer):
     """Frames of one length that begin with one of `heads` (all equally long) and pass `check`.
 
     A run that begins with a head and fails its check is BAD_CHECK: a whole frame length, or less where a good frame
@@ -28,68 +103,28 @@ class HeadedFramer:
 
     heads: tuple[bytes, ...]
     length: int
-    check: Callable[[bytes], bool]
+    check: Check
+    check_rows: CheckRows | None = None
 
     def __post_init__(self) -> None:
         """Refuse heads of different lengths."""
         if len({len(head) for head in self.heads}) != 1 or not 0 < len(self.heads[0]) <= self.length:
             raise ValueError("HeadedFramer: heads must be equally long, and not longer than the frame")
 
-    def split(self, buffer: bytes, *, final: bool = False) -> tuple[list[Piece], bytes]:
-        """Cut frames, failed frames and garbage; see `Framer.split`."""
-        pieces: list[Piece] = []
-        start = 0
-        while start < len(buffer):
-            end, kind = self._next(buffer, start, final)
-            if end is None:
-                break
-            pieces.append(Piece(buffer[start:end], kind))
-            start = end
-        return pieces, buffer[start:]
+    @property
+    def reach(self) -> int:
+        """Return the length of a frame."""
+        return self.length
 
-    def _next(self, buffer: bytes, start: int, final: bool) -> tuple[int | None, PieceKind]:
-        """Tell where the piece that begins at `start` ends, or None while that is open."""
-        if buffer.startswith(self.heads, start):
-            stop = start + self.length
-            if stop <= len(buffer):
-                if self.check(buffer[start:stop]):
-                    return stop, PieceKind.FRAME
-                return self._end_of_failed(buffer, start, final), PieceKind.BAD_CHECK
-            return (len(buffer) if final else None), PieceKind.GARBAGE
-        head_length = len(self.heads[0])
-        limit = start + CHUNK
-        found = self._find(buffer, start + 1, limit + head_length - 1)
-        if found >= 0:
-            return found, PieceKind.GARBAGE
-        if final or len(buffer) >= limit + head_length - 1:
-            return min(limit, len(buffer)), PieceKind.GARBAGE
-        return None, PieceKind.GARBAGE
-
-    def _end_of_failed(self, buffer: bytes, start: int, final: bool) -> int | None:
-        """Find the first good frame inside the failed one; its begin, or the failed frame's end."""
-        stop = start + self.length
-        reach = stop + len(self.heads[0]) - 1  # a head may begin in the last byte of the failed frame
-        at = self._find(buffer, start + 1, reach)
-        while at >= 0:
-            if at + self.length > len(buffer):
-                return stop if final else None
-            if self.check(buffer[at : at + self.length]):
-                return at
-            at = self._find(buffer, at + 1, reach)
-        undecided = len(buffer) < reach and not final and self._ends_in_part_of_head(buffer)
-        return None if undecided else stop
-
-    def _find(self, buffer: bytes, start: int, stop: int) -> int:
-        """Find the first whole head in buffer[start:stop]; -1 if there is none."""
-        places = [buffer.find(head, start, stop) for head in self.heads]
-        return min((place for place in places if place >= 0), default=-1)
-
-    def _ends_in_part_of_head(self, buffer: bytes) -> bool:
-        return any(buffer.endswith(head[:size]) for head in self.heads for size in range(1, len(head)))
+    def claim(self, buffer: bytes, at: int) -> int:
+        """Return the length of a frame where a head stands; see `HeadFramer.claim`."""
+        if buffer.startswith(self.heads, at):
+            return self.length
+        return -1 if _may_become(self.heads, buffer, at) else 0
 
 
 @dataclass(frozen=True, slots=True)
-class SizedFramer:
+class SizedFramer(HeadFramer):
     """Frames that begin with one of `heads` and tell their own length; `check` is asked of whole frames.
 
     `size` reads the first `need` bytes of a frame (head included) and returns its whole length, or 0 where no frame
@@ -100,68 +135,32 @@ class SizedFramer:
     heads: tuple[bytes, ...]
     need: int
     size: Callable[[bytes], int]
-    check: Callable[[bytes], bool]
+    check: Check
     max_length: int
+    check_rows: CheckRows | None = None
 
     def __post_init__(self) -> None:
         """Refuse a length that is told before the head is over, or beyond the longest frame."""
         if not 0 < max(len(head) for head in self.heads) <= self.need <= self.max_length:
             raise ValueError("SizedFramer: heads must not be longer than `need`, nor `need` than max_length")
 
-    def split(self, buffer: bytes, *, final: bool = False) -> tuple[list[Piece], bytes]:
-        """Cut frames, failed frames and garbage; see `Framer.split`."""
-        pieces: list[Piece] = []
-        start = 0
-        while start < len(buffer):
-            length = self._length_at(buffer, start)
-            stop = start + length
-            if length > 0 and stop <= len(buffer) and self.check(buffer[start:stop]):
-                pieces.append(Piece(buffer[start:stop], PieceKind.FRAME))
-            else:
-                claimed = length if length > 0 and not (final and stop > len(buffer)) else 0
-                end = None if length < 0 and not final else self._end_of_bad(buffer, start, claimed, final=final)
-                if end is None:
-                    break
-                kind = PieceKind.BAD_CHECK if claimed else PieceKind.GARBAGE
-                pieces.append(Piece(buffer[start:end], kind))
-                stop = end
-            start = stop
-        return pieces, buffer[start:]
+    @property
+    def reach(self) -> int:
+        """Return the length of the longest frame."""
+        return self.max_length
 
-    def _length_at(self, buffer: bytes, at: int) -> int:
-        """Tell how long the frame is that begins at `at`; 0 where none does, -1 while that is open."""
-        begin = buffer[at : at + self.need]
-        if not begin.startswith(self.heads):
-            return -1 if any(head.startswith(begin) for head in self.heads) else 0
-        if len(begin) < self.need:
+    def claim(self, buffer: bytes, at: int) -> int:
+        """Return the length that a frame at `at` tells; see `HeadFramer.claim`."""
+        if not buffer.startswith(self.heads, at):
+            return -1 if _may_become(self.heads, buffer, at) else 0
+        if at + self.need > len(buffer):
             return -1
+        return self.told(buffer[at : at + self.need])
+
+    def told(self, begin: bytes) -> int:
+        """Return the length that a frame tells which begins with these `need` bytes; 0 where none does."""
         length = self.size(begin)
         return length if self.need <= length <= self.max_length else 0
-
-    def _end_of_bad(self, buffer: bytes, start: int, claimed: int, *, final: bool) -> int | None:
-        """Find where the bytes at `start`, which begin no good frame, end: at the next that may, or as claimed.
-
-        Garbage (`claimed` 0) ends where a frame may begin, after CHUNK bytes at the latest; a frame that failed ends
-        where a good one begins inside of it. None while that is open.
-        """
-        limit = start + (claimed or CHUNK)
-        if claimed and limit > len(buffer):
-            return None
-        for at in range(start + 1, min(limit, len(buffer))):
-            length = self._length_at(buffer, at)
-            if length == 0:
-                continue
-            if not claimed and length > 0:
-                return at
-            if length < 0 or at + length > len(buffer):
-                if final:
-                    continue
-                return None
-            if self.check(buffer[at : at + length]):
-                return at
-        if limit > len(buffer) and not final:
-            return None
-        return min(limit, len(buffer))
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,3 +193,9 @@ class LineFramer:
                 break
             start = end
         return pieces, buffer[start:]
+
+
+def _may_become(heads: tuple[bytes, ...], buffer: bytes, at: int) -> bool:
+    """Tell whether the buffer ends in the first bytes of a head."""
+    left = buffer[at : at + max(len(head) for head in heads)]
+    return any(len(left) < len(head) and head.startswith(left) for head in heads)

@@ -91,5 +91,7 @@ def _is_stale(expect: bytes | None, reply: Reply) -> bool:
 def _satisfied(command: Command, reply: bytes) -> bool:
     if command.until is None:
         return True
+    if callable(command.until):
+        return command.until(reply)
     index, mask, value = command.until
     return index < len(reply) and reply[index] & mask == value
