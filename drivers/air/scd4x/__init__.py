@@ -1,0 +1,1 @@
+"""Sensirion SCD4x: carbon dioxide, temperature and humidity on I2C."""

@@ -1,0 +1,1 @@
+"""DNMS of sensor.community: LAeq, LAmin and LAmax, on I2C."""

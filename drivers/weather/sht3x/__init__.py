@@ -1,0 +1,1 @@
+"""Sensirion SHT3x: humidity and temperature on I2C."""

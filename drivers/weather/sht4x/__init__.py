@@ -1,0 +1,1 @@
+"""Sensirion SHT4x: humidity and temperature on I2C."""

@@ -1,0 +1,12 @@
+"""Options of the whole suite."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`pytest tests/drivers --vectors FILE` runs golden vectors of another place, in the format of tests/data."""
+    parser.addoption("--vectors", type=Path, action="append", default=[], help="a further file of golden vectors")
