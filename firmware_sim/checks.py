@@ -35,6 +35,60 @@ def without_crcs(data: bytes) -> bytes | None:
     return b"".join(triple[:2] for triple in triples)
 
 
+def plantower_sum(data: bytes) -> int:
+    """16-bit sum of all bytes before it (Plantower and Honeywell auto-send frames; written big-endian)."""
+    return sum(data) & 0xFFFF
+
+
+def negated_sum(data: bytes) -> int:
+    """What brings the sum of all bytes to 0 modulo 256 (Honeywell HPM 32322550 table 4; Tera NextPM)."""
+    return -sum(data) & 0xFF
+
+
+SHDLC_FLAG, SHDLC_ESCAPE = 0x7E, 0x7D
+SHDLC_STUFFED = bytes([SHDLC_FLAG, SHDLC_ESCAPE, 0x11, 0x13])
+
+
+def shdlc_sum(data: bytes) -> int:
+    """Inverted low byte of the sum from the address to the last byte of data, before stuffing."""
+    return ~sum(data) & 0xFF
+
+
+def shdlc_frame(content: bytes) -> bytes:
+    """Put the check sum behind the content, stuff both and set flags around them."""
+    body = b"".join(
+        bytes([SHDLC_ESCAPE, byte ^ 0x20]) if byte in SHDLC_STUFFED else bytes([byte])
+        for byte in content + bytes([shdlc_sum(content)])
+    )
+    return bytes([SHDLC_FLAG]) + body + bytes([SHDLC_FLAG])
+
+
+def shdlc_content(stuffed: bytes) -> bytes | None:
+    """Take stuffing and check sum off what stood between two flags; None when the check sum is wrong."""
+    body, escaped = bytearray(), False
+    for byte in stuffed:
+        if escaped or byte != SHDLC_ESCAPE:
+            body.append(byte ^ 0x20 if escaped else byte)
+        escaped = byte == SHDLC_ESCAPE and not escaped
+    content, check = bytes(body[:-1]), bytes(body[-1:])
+    return content if check == bytes([shdlc_sum(content)]) else None
+
+
 def sds011_sum(data: bytes) -> int:
     """Low byte of the sum of the data bytes (SDS011 protocol V1.3: head, command and tail are left out)."""
     return sum(data) & 0xFF
+
+
+def benewake_sum(data: bytes) -> int:
+    """Low byte of the sum of all bytes before it (TFmini-S manual, 6.2)."""
+    return sum(data) & 0xFF
+
+
+def modbus_crc(data: bytes) -> bytes:
+    """CRC-16 of a Modbus RTU frame as it is sent, low byte first (Modbus over serial line V1.02, 6.2.2)."""
+    crc = 0xFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0xA001 if crc & 1 else 0)
+    return crc.to_bytes(2, "little")

@@ -15,6 +15,7 @@ from firmware_sim.truth import Timeline
 
 COUNT, MESSAGE, RESULT = struct.Struct("<H"), struct.Struct("<HHH"), struct.Struct("<i")
 FLAG_READ = 1
+GENERAL_CALL = 0x00
 MAX_MESSAGES, MAX_BYTES, MAX_ADDRESS = 42, 8192, 0x7F  # as Linux i2c-dev has them
 
 
@@ -34,6 +35,7 @@ class I2cBus:
         self._parts, self._path, self._timeline = parts, path, timeline
         self._clients: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self._server: asyncio.Server | None = None
+        self._held = asyncio.Lock()
 
     async def start(self) -> None:
         """Listen; raise OSError when the socket cannot be made there."""
@@ -42,29 +44,53 @@ class I2cBus:
         self._server = await asyncio.start_unix_server(self._serve, self._path)
 
     async def close(self) -> None:
-        """Hang up on every client and take the socket away."""
+        """Hang up on every client and take the socket away; it may be started again."""
         if self._server:
             self._server.close()
+            self._server = None
+            self._path.unlink(missing_ok=True)
             for writer in self._clients.values():
                 writer.close()
             await asyncio.gather(*self._clients, return_exceptions=True)
-        self._path.unlink(missing_ok=True)
 
     def transfer(self, messages: list[Message]) -> bytes:
         """Carry out one transfer; return the result code and the bytes that were read."""
         now_s, read = self._timeline.now_s(), b""
         for message in messages:
-            part = self._parts.get(message.address)
             try:
-                if part is None:
-                    raise Nack("no such address")
-                if message.is_read:
-                    read += part.read(message.length, now_s)
-                else:
-                    part.write(message.data, now_s)
+                read += self._carry_out(message, now_s)
             except Nack:
                 return RESULT.pack(-errno.ENXIO)
         return RESULT.pack(0) + read
+
+    def _carry_out(self, message: Message, t_s: float) -> bytes:
+        part = self._parts.get(message.address)
+        if message.address == GENERAL_CALL and not message.is_read and message.data:
+            self._call_all(message.data, t_s)
+        elif part is None:
+            raise Nack("no such address")
+        elif message.is_read:
+            return part.read(message.length, t_s)
+        else:
+            part.write(message.data, t_s)
+        return b""
+
+    def _call_all(self, data: bytes, t_s: float) -> None:
+        """Say something to every part that heeds the general call; nobody may be one of them."""
+        heard = False
+        for part in self._parts.values():
+            heed = getattr(part, "general_call", None)
+            with suppress(Nack):
+                if heed is not None:
+                    heed(data, t_s)
+                    heard = True
+        if not heard:
+            raise Nack("nobody heeds a general call")
+
+    def _stretch_s(self, messages: list[Message]) -> float:
+        """For how long the parts of a transfer held the clock."""
+        takes = (getattr(self._parts.get(a), "take_stretch_s", None) for a in {m.address for m in messages})
+        return float(sum(take() for take in takes if take is not None))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -87,7 +113,12 @@ class I2cBus:
                 return
             if messages is None:
                 return
-            writer.write(self.transfer(messages))
+            async with self._held:  # a held clock holds the bus for everybody
+                reply = self.transfer(messages)
+                stretch_s = self._stretch_s(messages)
+                if stretch_s:
+                    await asyncio.sleep(self._timeline.clock.real_s(stretch_s))
+            writer.write(reply)
             await writer.drain()
 
 

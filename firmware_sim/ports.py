@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import struct
 import sys
 import termios
 import tty
+from collections.abc import Sequence
 from contextlib import suppress
+from itertools import zip_longest
 from pathlib import Path
 
 from firmware_sim.device import NEVER_S, UartDevice
@@ -17,10 +20,54 @@ from firmware_sim.truth import Timeline
 READ_BYTES = 4096
 UNREAD_BYTES = 2048  # more than this waiting at the host's end means that nobody reads
 LATE_S = 0.001  # a timer may fire early: ask a little later than wanted
+TCGETS2 = 0x802C542A  # asm-generic/ioctls.h; the last word of its answer is the speed as a plain number
+TERMIOS2 = struct.Struct("4IB19s2I")
+UNSET_BAUD = 38400  # what a pty has before a host sets it
+
+
+class Line:
+    """An RS-485 line: every unit hears every byte, those of the host and those of the other units."""
+
+    def __init__(self, units: Sequence[UartDevice]) -> None:
+        self._units = tuple(units)
+
+    @property
+    def baud(self) -> int | None:
+        """The speed at which all units talk; None when they do not agree or do not care."""
+        speeds = {getattr(unit, "baud", None) for unit in self._units}
+        return speeds.pop() if len(speeds) == 1 else None
+
+    def receive(self, data: bytes, t_s: float) -> bytes:
+        """Let every unit hear the host; return what is on the line then."""
+        return self._mix([unit.receive(data, t_s) for unit in self._units], t_s)
+
+    def update(self, t_s: float) -> tuple[bytes, float]:
+        """Let every unit say what it wants to say by itself."""
+        said = [unit.update(t_s) for unit in self._units]
+        return self._mix([piece for piece, _next_s in said], t_s), min(
+            (next_s for _piece, next_s in said), default=NEVER_S
+        )
+
+    def _mix(self, said: Sequence[bytes], t_s: float) -> bytes:
+        """Two drivers that speak at once pull the pair to a mixture of both; one alone is heard by the others."""
+        speakers = [k for k, piece in enumerate(said) if piece]
+        if not speakers:
+            return b""
+        mixed = bytearray(max(said, key=len))
+        for k in speakers:
+            mixed = bytearray(a & b for a, b in zip_longest(mixed, said[k], fillvalue=0xFF))
+        for k, unit in enumerate(self._units):
+            if k not in speakers:
+                mixed += unit.receive(bytes(mixed), t_s)
+        return bytes(mixed)
 
 
 class PtyPort:
-    """One pty. It holds the slave open itself, so that a host may close and open it again at will."""
+    """One pty. It holds the slave open itself, so that a host may close and open it again at will.
+
+    A device that has a `baud` is understood at that speed alone. One whose `plugged` becomes False loses its pty, as
+    an adapter that is pulled out of the USB does: the host gets EIO, and the link goes.
+    """
 
     def __init__(self, device: UartDevice, link: Path, timeline: Timeline) -> None:
         """Open the pty and place the link; raise OSError when a file that is no link is in the way."""
@@ -30,12 +77,8 @@ class PtyPort:
         self._paused = False
         if link.exists() and not link.is_symlink():
             raise FileExistsError(f"{link} is in the way: it is not a link to a port")
-        self._master, self._slave = os.openpty()
-        tty.setraw(self._slave)
-        os.set_blocking(self._master, False)
-        self._target = os.ttyname(self._slave)
-        link.unlink(missing_ok=True)
-        link.symlink_to(self._target)
+        self._open = False
+        self._plug_in()
 
     def start(self) -> None:
         """Serve the port from the running loop."""
@@ -51,6 +94,21 @@ class PtyPort:
         """Take the link away, if it is still ours, and close the pty."""
         if self._timer:
             self._timer.cancel()
+        self._pull_out()
+
+    def _plug_in(self) -> None:
+        self._master, self._slave = os.openpty()
+        self._open = True
+        tty.setraw(self._slave)
+        os.set_blocking(self._master, False)
+        self._target = os.ttyname(self._slave)
+        self._link.unlink(missing_ok=True)
+        self._link.symlink_to(self._target)
+
+    def _pull_out(self) -> None:
+        if not self._open:
+            return
+        self._open = False
         asyncio.get_running_loop().remove_reader(self._master)
         with suppress(OSError):
             if str(self._link.readlink()) == self._target:
@@ -58,10 +116,20 @@ class PtyPort:
         os.close(self._master)
         os.close(self._slave)
 
+    def _follow_plug(self) -> None:
+        plugged = getattr(self._device, "plugged", True)
+        if self._open and not plugged:
+            self._pull_out()
+        elif plugged and not self._open:
+            self._plug_in()
+            asyncio.get_running_loop().add_reader(self._master, self._hear)
+
     def _hear(self) -> None:
         with suppress(BlockingIOError):
             data = os.read(self._master, READ_BYTES)
-            self._send(self._device.receive(data, self._timeline.now_s()))
+            in_tune = self._in_tune()  # before the part may change its speed, for it answers at the old one
+            reply = self._device.receive(data, self._timeline.now_s()) if in_tune else b""
+            self._send(reply)
             self._speak()  # what was said may have changed when the part wants to speak
 
     def _speak(self) -> None:
@@ -70,9 +138,10 @@ class PtyPort:
             self._timer = None
         if self._paused:
             return
-        now_s = self._timeline.now_s()
+        now_s, in_tune = self._timeline.now_s(), self._in_tune()
         said, next_s = self._device.update(now_s)
-        self._send(said)
+        self._follow_plug()
+        self._send(said if in_tune else _noise(said))
         if next_s != NEVER_S:
             wait_s = self._timeline.clock.real_s(max(next_s - now_s, 0.0)) + LATE_S
             self._timer = asyncio.get_running_loop().call_later(wait_s, self._speak)
@@ -82,12 +151,31 @@ class PtyPort:
 
         The kernel would keep 64 kB of it, hours of old frames for the host that opens the port at last.
         """
+        if not self._open:
+            return
         written = 0
         with suppress(BlockingIOError):
-            if data and self._unread() + len(data) <= UNREAD_BYTES:
+            unread = self._unread() if data else 0
+            if data and (not unread or unread + len(data) <= UNREAD_BYTES):
                 written = os.write(self._master, data)
         self.dropped += len(data) - written
 
     def _unread(self) -> int:
         """Bytes that wait at the host's end."""
         return int.from_bytes(fcntl.ioctl(self._slave, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+    def _in_tune(self) -> bool:
+        """Whether host and part use the same speed, as far as can be known."""
+        wanted = getattr(self._device, "baud", None)
+        if wanted is None or not self._open:
+            return True
+        try:
+            found = TERMIOS2.unpack(fcntl.ioctl(self._slave, TCGETS2, bytes(TERMIOS2.size)))[-1]
+        except OSError:
+            return True
+        return bool(found in (wanted, UNSET_BAUD))
+
+
+def _noise(data: bytes) -> bytes:
+    """What a UART makes of bytes that come at another speed: others, and fewer."""
+    return bytes(byte * 73 % 251 | 0x80 for byte in data[::2])

@@ -20,6 +20,9 @@ NEAREST_M = 6.0  # between the lamp post and the middle of the road
 SLOWEST_M_S = 4.0
 EARSHOT_M = 120.0
 SOUND_STEP_S = 0.125
+PLUME_S = 15.0  # after the pass, exhaust is densest at the lamp post
+PLUME_REACH_S = 10 * PLUME_S  # after which less than 0.2 % of the peak is left
+DENSITY_G_CM3 = 1.65  # the usual assumption of optical counters for urban dust
 
 
 class Particles(NamedTuple):
@@ -29,6 +32,18 @@ class Particles(NamedTuple):
     pm2_5: float
     pm4_0: float
     pm10: float
+
+
+class Counts(NamedTuple):
+    """Number concentrations in 1/cm3, each of all particles that are larger than the size in um."""
+
+    n0_3: float
+    n0_5: float
+    n1_0: float
+    n2_5: float
+    n4_0: float
+    n5_0: float
+    n10: float
 
 
 class Vehicle(NamedTuple):
@@ -76,6 +91,53 @@ class Street:
         """NOx index 1..500; 1 is the usual air of the place."""
         return min(1.0 + 12.0 * float(self._bustle(t_s)) * math.exp(0.6 * self._drift("nox", t_s, 300.0)), 500.0)
 
+    def counts_per_cm3(self, t_s: float) -> Counts:
+        """Numbers that make up `particles`: spheres of the middle size of each class, and a few above 10 um."""
+        air = self.particles(t_s)
+        fine = _per_cm3(air.pm1_0, 0.3, 1.0)
+        coarse = air.pm10 - air.pm4_0
+        classes = (
+            0.7 * fine,  # 0.3 to 0.5 um: the share that SPS30 and PMS5003 captures have
+            0.3 * fine,
+            _per_cm3(air.pm2_5 - air.pm1_0, 1.0, 2.5),
+            _per_cm3(air.pm4_0 - air.pm2_5, 2.5, 4.0),
+            _per_cm3(0.2 * coarse, 4.0, 5.0),
+            _per_cm3(0.8 * coarse, 5.0, 10.0),
+            _per_cm3(0.3 * coarse, 10.0, 20.0),
+        )
+        return Counts(*(math.fsum(classes[i:]) for i in range(len(classes))))
+
+    def co2_ppm(self, t_s: float) -> float:
+        """CO2: the background, traffic, and still air that gathers it."""
+        gathered = 12.0 * math.exp(0.5 * self._drift("co2", t_s, 3600.0))
+        return 418.0 + gathered + 1.2 * self._exhaust(t_s)
+
+    def no2_ppb(self, t_s: float) -> float:
+        """NO2: what hangs over the town, and the exhaust of the vehicles that just passed."""
+        return 4.0 * math.exp(0.4 * self._drift("no2", t_s, 3600.0)) + 1.5 * self._exhaust(t_s)
+
+    def o3_ppb(self, t_s: float) -> float:
+        """O3: most in the early afternoon, and eaten up by exhaust."""
+        sun = math.cos(2 * math.pi * (t_s / DAY_S - 14 / 24))
+        oxidant = 36.0 + 12.0 * sun + 4.0 * self._drift("o3", t_s, 3 * 3600.0)
+        return max(float(oxidant) - 0.8 * self.no2_ppb(t_s), 1.0)
+
+    def co_ppm(self, t_s: float) -> float:
+        """CO: the background, and the exhaust of the vehicles that just passed."""
+        return 0.15 * math.exp(0.2 * self._drift("co", t_s, 3600.0)) + 0.03 * self._exhaust(t_s)
+
+    def hcho_ppb(self, t_s: float) -> float:
+        """Formaldehyde: photochemistry over hours, and a little exhaust."""
+        return 3.0 * math.exp(0.4 * self._drift("hcho", t_s, 3600.0)) + 0.1 * self._exhaust(t_s)
+
+    def voc_ticks(self, t_s: float) -> float:
+        """Raw signal of a metal-oxide pixel for VOC: falls with the logarithm of what it smells."""
+        return 30_000.0 - 800.0 * math.log(self.voc_index(t_s) / 100.0) + float(5.0 * self._drift("voc tick", t_s, 3.0))
+
+    def nox_ticks(self, t_s: float) -> float:
+        """Raw signal of a metal-oxide pixel for NOx: rises with the logarithm of NO2."""
+        return 15_500.0 + 900.0 * math.log1p(self.no2_ppb(t_s) / 10.0) + float(5.0 * self._drift("nox tick", t_s, 3.0))
+
     def vehicles(self, from_s: float, to_s: float) -> list[Vehicle]:
         """Vehicles that are nearest within [from_s, to_s), in order of time."""
         found = [v for cell in range(math.floor(from_s), math.ceil(to_s)) for v in self._arrivals(cell)]
@@ -106,6 +168,11 @@ class Street:
         """How busy the street is, 0 in the dead of night to 1 in the afternoon."""
         return np.asarray(0.5 + 0.5 * np.cos(2 * math.pi * (t_s / DAY_S - 14 / 24)))
 
+    def _exhaust(self, t_s: float) -> float:
+        """Plumes of the vehicles that just passed; 1 is one plume at its densest."""
+        ages = ((t_s - vehicle.pass_s) / PLUME_S for vehicle in self.vehicles(t_s - PLUME_REACH_S, t_s))
+        return math.fsum(age * math.exp(1.0 - age) for age in ages)
+
     def _draw_arrivals(self, cell: int) -> tuple[Vehicle, ...]:
         """Vehicles of one second: Poisson, 300 to 800 an hour."""
         rng = self._rng("traffic", cell)
@@ -133,3 +200,10 @@ class Street:
         # the cell goes into the second word of the counter, so that the numbers of two cells never overlap
         counter = np.array([0, cell % 2**64, 0, 0], dtype=np.uint64)
         return np.random.Generator(np.random.Philox(counter=counter, key=key))
+
+
+def _per_cm3(ug_m3: float, from_um: float, to_um: float) -> float:
+    """How many spheres of the middle (geometric mean) diameter weigh that much."""
+    middle_um = math.sqrt(from_um * to_um)
+    volume_um3 = math.pi / 6.0 * middle_um**3
+    return ug_m3 / (DENSITY_G_CM3 * volume_um3)

@@ -1,12 +1,17 @@
-"""Time of the simulation, and the ground truth: every measurement that left a twin, as JSON lines."""
+"""Time of the simulation, and the ground truth: every measurement that left a twin, as JSON lines.
+
+What faults did to the parts stands between them, in lines that have `fault` in place of `values`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
 from firmware_sim.device import Report, Values
+from firmware_sim.faults import Witness
 from gateway.clock import NS, Clock
 
 
@@ -39,10 +44,21 @@ class Truth:
         """Return the function to which one twin reports."""
 
         def report(t_s: float, values: Values) -> None:
-            line = {"t_ns": self._timeline.utc_ns(t_s), "name": name, "device": device, "values": dict(values)}
-            self._file.write(self._encode(line) + b"\n")
+            self._write(t_s, name, device, {"values": dict(values)})
 
         return report
+
+    def witness(self, name: str, device: str) -> Witness:
+        """Return the function to which the faults of one part report."""
+
+        def witness(t_s: float, kind: str, details: Mapping[str, object]) -> None:
+            self._write(t_s, name, device, {"fault": kind, **details})
+
+        return witness
+
+    def _write(self, t_s: float, name: str, device: str, what: Mapping[str, object]) -> None:
+        line = {"t_ns": self._timeline.utc_ns(t_s), "name": name, "device": device, **what}
+        self._file.write(self._encode(line) + b"\n")
 
     def close(self) -> None:
         """Close the file."""

@@ -10,8 +10,11 @@ import pytest
 from still_street import Heard, StillStreet
 
 from firmware_sim.checks import with_crcs
+from firmware_sim.devices.ads1115 import Ads1115
 from firmware_sim.devices.bme280 import Bme280
 from firmware_sim.devices.sen55 import Sen55
+from firmware_sim.faults import Fault, Trouble
+from firmware_sim.faulty import FaultyI2c
 from firmware_sim.i2cbus import I2cBus
 from firmware_sim.truth import Timeline
 from gateway.clock import Clock
@@ -126,3 +129,46 @@ async def test_a_file_in_the_way_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(FileExistsError, match="in the way"):
         await I2cBus({}, path, Timeline(Clock())).start()
     assert path.read_text() == "precious"
+
+
+async def test_a_general_call_reaches_those_who_heed_it(tmp_path: Path, still: StillStreet, heard: Heard) -> None:
+    path = tmp_path / "i2c-1.sock"
+    server = I2cBus({0x48: Ads1115(still, heard), 0x76: Bme280(still, heard)}, path, Timeline(Clock()))
+    await server.start()
+    client = await connect(path)
+    write = struct.pack("<HHHH", 1, 0x48, 0, 3) + bytes.fromhex("021234")
+    assert await client.raw(write, 4) == bytes(4)
+    assert await client.raw(bytes.fromhex("0100 0000 0000 0100 06"), 4) == bytes(4)
+    assert await client.write_read(0x48, b"\x02", 2) == bytes(4) + b"\x80\x00"
+    assert await client.raw(bytes.fromhex("0100 0000 0000 0100 04"), 4) == NXIO, "a call that nobody knows"
+    await server.close()
+
+
+async def test_a_held_clock_holds_the_bus_for_all(tmp_path: Path, still: StillStreet, heard: Heard) -> None:
+    late = Trouble(Fault("slow", "late_reply", delay_s=0.4), 0, "slow", lambda t_s, kind, details: None, 0.0)
+    slow = FaultyI2c(lambda report: Bme280(still, report), heard, [late])
+    path = tmp_path / "i2c-1.sock"
+    server = I2cBus({0x76: slow, 0x77: Bme280(still, heard)}, path, Timeline(Clock()))
+    await server.start()
+    first, second = await connect(path), await connect(path)
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    asked = asyncio.create_task(first.write_read(0x76, b"\xd0", 1))
+    await asyncio.sleep(0.05)
+    assert (await second.write_read(0x77, b"\xd0", 1))[-1] == 0x60
+    assert loop.time() - begun >= 0.4
+    assert (await asked)[-1] == 0x60
+    await server.close()
+
+
+async def test_a_bus_can_be_pulled_out_and_put_back(tmp_path: Path, still: StillStreet, heard: Heard) -> None:
+    path = tmp_path / "i2c-1.sock"
+    server = I2cBus({0x76: Bme280(still, heard)}, path, Timeline(Clock()))
+    for _ in range(3):
+        await server.start()
+        client = await connect(path)
+        assert (await client.write_read(0x76, b"\xd0", 1))[-1] == 0x60
+        await server.close()
+        assert await client.ended()
+        with pytest.raises(FileNotFoundError):
+            await connect(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import select
@@ -183,3 +184,145 @@ def test_help_tells_what_it_is_for() -> None:
     command = [sys.executable, "-m", "firmware_sim", "--help"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=DEADLINE_S, check=True)
     assert "Sensors without hardware" in done.stdout
+
+
+READ_RENKE = bytes.fromhex("010300000001840a")
+FAULTS = """
+seed = 3
+
+[[uart]]
+name = "pm"
+device = "sds011"
+
+[[line]]
+name = "rs485"
+
+[[line.device]]
+name = "east"
+device = "renke_noise"
+unit_id = 1
+
+[[line.device]]
+name = "west"
+device = "renke_noise"
+unit_id = 2
+
+[[bus]]
+name = "i2c-1"
+
+[[bus.device]]
+name = "weather"
+device = "bme280"
+address = 0x76
+
+[[fault]]
+on = "pm"
+kind = "unplug"
+from_s = 40
+for_s = 40
+
+[[fault]]
+on = "i2c-1"
+kind = "unplug"
+from_s = 40
+for_s = 40
+
+[[fault]]
+on = "weather"
+kind = "nack"
+probability = 0.5
+
+[[fault]]
+on = "west"
+kind = "silent"
+"""
+
+
+def until(condition: Callable[[], bool]) -> None:
+    end_s = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < end_s, "it did not come to pass"
+        time.sleep(0.01)
+
+
+def is_gone(fd: int) -> bool:
+    """Whether what was a port says EIO or the end of the file."""
+    try:
+        return os.read(fd, 4096) == b""
+    except OSError as error:
+        return error.errno == errno.EIO
+
+
+def at_speed(fd: int, speed: int) -> None:
+    attributes = termios.tcgetattr(fd)
+    attributes[4] = attributes[5] = speed
+    termios.tcsetattr(fd, termios.TCSANOW, attributes)
+
+
+def test_plugs_are_pulled_and_put_back(tmp_path: Path) -> None:
+    scenario = tmp_path / "scene.toml"
+    scenario.write_text(FAULTS)
+    place = tmp_path / "run"
+    with simulator(str(scenario), "--dir", str(place), rate=20) as process:
+        assert until_ready(process) == [
+            f"pm  sds011  {place}/pm",
+            f"rs485  rs485  {place}/rs485",
+            f"i2c-1  i2c  {place}/i2c-1.sock",
+        ]
+        with opened(place / "pm") as pm, opened(place / "rs485") as line, socket.socket(socket.AF_UNIX) as bus:
+            bus.connect(str(place / "i2c-1.sock"))
+            assert collect(pm, lambda data: len(data) >= 10)
+            os.write(line, READ_RENKE)
+            assert collect(line, lambda data: len(data) >= 7)[:3] == bytes.fromhex("010302")
+            os.write(line, bytes.fromhex("0203000000018439"))
+            assert collect(line, bool, for_s=0.3) == b"", "the silent unit"
+            until(lambda: not (place / "pm").is_symlink() and not (place / "i2c-1.sock").exists())
+            until(lambda: is_gone(pm))
+            assert bus.recv(16) == b""
+        until((place / "pm").is_symlink)
+        until((place / "i2c-1.sock").exists)
+        with opened(place / "pm") as pm:
+            assert collect(pm, lambda data: len(data) >= 10)[0] == 0xAA
+        with socket.socket(socket.AF_UNIX) as bus:
+            bus.settimeout(5.0)
+            bus.connect(str(place / "i2c-1.sock"))
+            results = [transfer(bus, bytes.fromhex("0200 7600 0000 0100 d0 7600 0100 0100")) for _ in range(40)]
+        process.send_signal(signal.SIGTERM)
+        _out, err = process.communicate(timeout=10)
+        assert process.returncode == 0
+    refused = results.count((-6, b""))
+    assert refused + results.count((0, b"\x60")) == 40
+    truth = [json.loads(line) for line in (place / "truth.jsonl").read_text().splitlines()]
+    hits = [line for line in truth if line.get("fault") == "nack" and line["event"] == "hit"]
+    assert len(hits) == refused > 0
+    assert f"weather: nack: 1 times, {refused} messages struck, 0 measurements lost" in err
+    plugs = [line for line in truth if line.get("fault") == "unplug" and line["event"] in ("begin", "end")]
+    assert sorted({(line["name"], line["event"]) for line in plugs}) == [
+        ("i2c-1", "begin"), ("i2c-1", "end"), ("pm", "begin"), ("pm", "end"),
+    ]  # fmt: skip
+    began = {line["name"]: line["t_ns"] for line in plugs if line["event"] == "begin"}
+    ended = {line["name"]: line["t_ns"] for line in plugs if line["event"] == "end"}
+    assert all(ended[name] - began[name] == pytest.approx(40e9, abs=1e6) for name in ("pm",))
+    assert {line["name"] for line in truth if line.get("event") == "total"} == {"pm", "i2c-1", "weather", "west"}
+    assert [line["name"] for line in truth if "values" in line and line["device"] == "renke_noise"] == ["east"]
+
+
+def test_a_part_is_understood_at_its_own_speed_alone(tmp_path: Path) -> None:
+    scenario = tmp_path / "scene.toml"
+    scenario.write_text('[[uart]]\nname = "radar"\ndevice = "ld2451"\n')
+    with simulator(str(scenario), "--dir", str(tmp_path)) as process:
+        until_ready(process)
+        with opened(tmp_path / "radar") as radar:
+            at_speed(radar, termios.B9600)
+            termios.tcflush(radar, termios.TCIFLUSH)
+            noise = collect(radar, lambda data: len(data) >= 20)
+            assert noise
+            assert bytes.fromhex("f4f3f2f1") not in noise
+            os.write(radar, bytes.fromhex("fdfcfbfa0400ff00010004030201"))
+            time.sleep(0.5)
+            at_speed(radar, termios.B115200)
+            termios.tcflush(radar, termios.TCIFLUSH)
+            said = collect(radar, lambda data: data.count(bytes.fromhex("f4f3f2f10000f8f7f6f5")) >= 3)
+            assert bytes.fromhex("fdfcfbfa") not in said, "the command was not understood"
+            os.write(radar, bytes.fromhex("fdfcfbfa0400ff00010004030201"))
+            assert bytes.fromhex("fdfcfbfa0800ff01") in collect(radar, lambda data: bytes.fromhex("fdfcfbfa") in data)
