@@ -7,6 +7,7 @@ Nobody here waits for anything but its own device.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from drivers.base import Driver, Inputs, OptionValue
@@ -17,7 +18,6 @@ from gateway.supervise import LinkHealth, SensorHealth
 
 NS = 1_000_000_000
 MAX_BACKLOG = 100_000  # records between two batches; beyond it the process is stuck and losing is counted
-NO_INPUTS: Inputs = {}
 
 
 class Recorder:
@@ -48,16 +48,22 @@ class Timeline:
     offset_ns: int = 0
 
 
+def no_inputs() -> Inputs:
+    """Tell nothing: the scripts of a part fall back to its defaults."""
+    return {}
+
+
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A sensor as its owner sees it."""
+    """A sensor as its owner sees it; `inputs` says what it is to be told now."""
 
     name: str
     driver: Driver
     options: dict[str, OptionValue]
-    address: int
+    address: int  # on an I2C bus, or on a shared serial line
     slot_ns: int
     duty: DutyTimes | None = None
+    inputs: Callable[[], Inputs] = no_inputs
     health: SensorHealth = field(kw_only=True)
 
 

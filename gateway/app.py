@@ -15,6 +15,7 @@ import msgspec
 
 from gateway import health
 from gateway.acquire import Recorder, Timeline
+from gateway.board import NoticeBoard, Posted, Source
 from gateway.clock import Clock
 from gateway.config import Config, SensorConfig, from_json
 from gateway.core import Plan
@@ -48,7 +49,8 @@ class App:
         self._timeline = Timeline(clock)
         self._alarms = Alarms()
         self._recorder = Recorder()
-        self._owners = Owners(self._recorder, self._timeline)
+        self._notices = NoticeBoard()
+        self._owners = Owners(self._recorder, self._timeline, self._notices)
         self._journal = Journal(config, _plans(config), self._timeline, self._alarms)
         self._latest = Latest()
         self._board = health.Board(config.gateway.data_dir, clock)
@@ -124,6 +126,8 @@ class App:
         up = [one.health.name for one in self._owners if one.health.up]
         tick = Record(RecordKind.TICK, tick_ns, "", encode(Tick(tick_ns, up)))
         self._journal.take([*self._with_reload(records, tick_ns), tick])
+        core = self._journal.core
+        self._notices.post({Source(*at): Posted(v, t_ns - core.offset_ns) for at, (t_ns, v) in core.newest.items()})
         self._last_batch_ns = now
         await self._journal.sync_if_due()
         done = await self._journal.commit()
@@ -134,7 +138,7 @@ class App:
             expiry_s = 3 * self._config.windows.base_s
             self._publisher.tell(Extra("now", self._latest.now(), retain=True, expiry_s=expiry_s))
             said = self._write_status()
-            short = {key: said[key] for key in ("v", "t_ns", "alarms", "broker", "ledger", "links")}
+            short = {key: said[key] for key in ("v", "t_ns", "alarms", "broker", "ledger", "links", "inputs")}
             self._publisher.tell(Extra("health", msgspec.json.encode(short)))
 
     async def _measures(self) -> None:
@@ -229,7 +233,7 @@ class App:
         alarms = dict(self._alarms.now) | ({"broker": self._publisher.alarm} if self._publisher.alarm else {})
         now = status(
             config, self._clock, journal.core, self._latest, self._owners, journal.outbox, self._publisher,
-            journal.rawlog, alarms, self._recorder.dropped,
+            journal.rawlog, alarms, self._recorder.dropped, self._notices,
         )  # fmt: skip
         try:
             health.write_status(health.status_folder(config.gateway.run_dir, config.gateway.data_dir), now)

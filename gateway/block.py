@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -93,8 +94,23 @@ class Slots:
     code: U1  # [k] 0 valid, 1..15 Fault, MISS_BASE + index of the reason
 
 
-MOMENTS = ("mean", "m2", "min", "max", "energy", "sum", "dur_s")
+# m2: sum of squares about the mean; energy: mean of 10^(L/10); sin, cos: means of angles; inverse: sum of 1/v over the
+# `moving` speeds above 0; first_s, last_s: seconds from the start of the window
+MOMENTS = (
+    "mean", "m2", "min", "max", "energy", "sum", "dur_s", "sin", "cos", "inverse", "moving", "first_s", "last_s",
+)  # fmt: skip
 SLOT_COUNTS = ("expected", "valid", "rejected", "missing", "extra", "late")
+
+
+class Packed(NamedTuple):
+    """Samples kept small: whole multiples of 1/`step`, or the values themselves where `step` is 0."""
+
+    step: int
+    kind: str  # numpy's name of the type in `data`
+    data: bytes
+
+
+NOTHING = Packed(0, "<f4", b"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +125,13 @@ class Windows:
     n_by_flag: I8  # [k, 5], in the order of FLAGS
     expected: I8  # [k] slots
     usable: I8  # [k] slots with at least one usable value
-    moments: F8  # [k, 7], in the order of MOMENTS; NaN where there is none
+    moments: F8  # [k, 13], in the order of MOMENTS; NaN where there is none
     reasons: I8  # [k, 13], in the order of REASONS
     sensors: tuple[str, ...]
     slots: I8  # [s, 6], in the order of SLOT_COUNTS
     rejected: I8  # [s, 8] by Fault
     missed: I8  # [s, 7] by reason of a miss, of the slots that are missing; the rest said nothing
+    samples: tuple[Packed, ...] = ()  # k of them, or none at all: usable values, where percentiles are asked for
 
     def __post_init__(self) -> None:
         """Refuse sums that do not close: expected = valid + rejected + missing in every row."""
@@ -123,3 +140,5 @@ class Windows:
             raise ValueError("Windows: the ledger does not close")
         if len(self.series) != len(self.moments) or len(self.sensors) != len(self.slots):
             raise ValueError("Windows: rows and names differ in number")
+        if self.samples and len(self.samples) != len(self.series):
+            raise ValueError("Windows: samples and series differ in number")

@@ -161,12 +161,27 @@ class SensorConfig:
     every_s: Positive | None = None
     duty: DutyConfig | None = None
     options: dict[str, OptionValue] = field(default_factory=dict)
+    inputs: dict[str, str] = field(default_factory=dict)  # what it is told of others: name -> "sensor.channel"
     quality: dict[str, QualityConfig] = field(default_factory=dict)
 
     @property
     def link(self) -> str:
         """Name the link: the port, or the bus."""
         return self.port or self.bus
+
+
+@dataclass(frozen=True, slots=True)
+class DerivedConfig:
+    """A channel made of others at the end of each window; `keys` are the parts and options of its kind.
+
+    In the file they stand beside `kind`: config_file.py puts them together, for what is allowed depends on the kind.
+    """
+
+    name: Name
+    kind: str
+    serial: str = ""
+    origin: str = ""
+    keys: dict[str, OptionValue] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +197,7 @@ class Config:
     store: StoreConfig = StoreConfig()
     quality: dict[str, dict[str, QualityConfig]] = field(default_factory=dict)
     sensor: tuple[SensorConfig, ...] = ()
+    derived: tuple[DerivedConfig, ...] = ()
 
     @property
     def hash(self) -> str:

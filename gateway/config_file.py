@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from gateway import config as shapes
 from gateway import toml_lines
-from gateway.config import Config, ConfigError, Problem, Sources
+from gateway.config import Config, ConfigError, DerivedConfig, Problem, Sources
+from gateway.joins import joins
 from gateway.mistakes import explain, mend
 from gateway.rules import cross_check
 
@@ -38,7 +39,7 @@ def examine(path: Path) -> tuple[Config | None, list[Problem]]:
         raw, sources = _read(path, ())
     except ConfigError as error:
         return None, list(error.problems)
-    raw = _with_paths(raw, path.parent)
+    raw = _with_keys(_with_paths(raw, path.parent))
     adapter = _adapter()
     found: dict[str, Problem] = {}
     config: Config | None = None
@@ -53,7 +54,7 @@ def examine(path: Path) -> tuple[Config | None, list[Problem]]:
                 mend(raw, detail)
     # Mended only to look on: a table with a mistake in it is not judged any further.
     tables = {key.rpartition(".")[0] or key for key in found}
-    rest = cross_check(config, sources) if config is not None else []
+    rest = [*cross_check(config, sources), *joins(config, sources)] if config is not None else []
     judged = [p for p in rest if not any(p.key == table or p.key.startswith(f"{table}.") for table in tables)]
     return None if found else config, [*found.values(), *judged]
 
@@ -105,6 +106,16 @@ def _with_paths(raw: dict[str, Any], folder: Path) -> dict[str, Any]:
             is_path = key.endswith(("_file", "_dir")) or key == "path"
             if is_path and isinstance(value, str) and not Path(value).is_absolute():
                 table[key] = str((folder / value).resolve())
+    return raw
+
+
+def _with_keys(raw: dict[str, Any]) -> dict[str, Any]:
+    """Put the keys of each [[derived]] that depend on its kind into a table of their own."""
+    own = {one.name for one in fields(DerivedConfig)} - {"keys"}
+    tables = raw.get("derived")
+    for table in tables if isinstance(tables, list) else []:
+        if isinstance(table, dict):
+            table["keys"] = {key: table.pop(key) for key in [*table] if key not in own}
     return raw
 
 

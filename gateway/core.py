@@ -10,7 +10,6 @@ import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -18,11 +17,11 @@ import numpy as np
 from drivers.base import Fault
 from gateway.block import Block, Flag, Reason, Slots, Windows
 from gateway.ingest import Reader, Reading, read
+from gateway.pipeline.derive import Derived, derive
 from gateway.pipeline.stage import Stage, State
 from gateway.pipeline.windows import NS, SensorSpec, add, close, expected_slots, join
 from gateway.record import ClockRecord, ConfigRecord, Record, RecordKind, Tick
-
-STATE_VERSION = 1
+from gateway.state import STATE_VERSION, SensorState
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +32,8 @@ class Plan:
     reader: Reader
     stages: tuple[Stage, ...]
     spec: SensorSpec
-
-
-@dataclass(slots=True)
-class SensorState:
-    """What is open for one sensor."""
-
-    reader: State
-    stages: list[State]
-    windows: State
+    told: tuple[str, ...] = ()  # channels whose latest good value other parts are told
+    derived: tuple[Derived, ...] = ()  # what is made of its windows, with those of others
 
 
 @dataclass(slots=True)
@@ -72,6 +64,8 @@ class Core:
         self._closed_ns = 0
         self._touched: set[int] = set()
         self.watermark_ns = 0
+        self._derived: tuple[Derived, ...] = ()
+        self.newest: dict[tuple[str, str], tuple[int, float]] = {}  # (sensor, channel) -> UTC ns, value; for others
         self.current = ""  # the sensor in hand, to be named if our own code fails on it
         self.distrusted: frozenset[str] = frozenset()  # sensors whose records have failed twice in our own code
 
@@ -148,6 +142,8 @@ class Core:
             for name, plan in plans.items()
         }
         self._plans, self.config = plans, config
+        all_derived = [one for plan in plans.values() for one in plan.derived]
+        self._derived = tuple(sorted(all_derived, key=lambda one: one.place))
 
     def _absorb(self, records: Sequence[Record]) -> None:
         """Read, judge and keep the records between two control records."""
@@ -191,10 +187,19 @@ class Core:
     def _keep(self, plan: Plan, state: SensorState, block: Block, slots: Slots) -> None:
         for i, stage in enumerate(plan.stages):
             state.stages[i], block = stage.step(state.stages[i], block)
+        for channel in plan.told:
+            self._tell(plan.spec, channel, block)
         state.windows = add(state.windows, block, slots, self._closed_ns)
         for t in (block.t, slots.t):
             if len(t):
                 self._touch(int(t.min()), int(t.max()))
+
+    def _tell(self, spec: SensorSpec, channel: str, block: Block) -> None:
+        """Remember the latest value that is good or not judged by any test; a doubtful one is not passed on."""
+        c = next(i for i, one in enumerate(spec.channels) if one.name == channel)
+        fit = np.flatnonzero(block.flag[:, c] <= Flag.NOT_EVALUATED)
+        if len(fit):
+            self.newest[spec.sensor, channel] = int(block.t[fit[-1]]), float(block.v[fit[-1], c])
 
     def _touch(self, first_ns: int, last_ns: int) -> None:
         for start in range(first_ns - first_ns % self._period_ns, last_ns + 1, self._period_ns):
@@ -214,7 +219,7 @@ class Core:
                 if windows.slots[0, 0]:  # a part that sleeps through the whole window is not expected to speak
                     parts.append(windows)
             if parts:
-                closed.append(join(parts))
+                closed.append(derive(join(parts), self._derived))
         return closed
 
     def _count(self, name: str, reading: Reading) -> None:
@@ -228,19 +233,12 @@ class Core:
     def nominal(self, start_ns: int, period_s: int) -> dict[str, int]:
         """Return how many slots each sensor was to fill in a period."""
         end_ns = start_ns + period_s * NS
-        return {name: len(expected_slots(plan.spec, start_ns, end_ns)) for name, plan in self._plans.items()}
+        out = {name: len(expected_slots(plan.spec, start_ns, end_ns)) for name, plan in self._plans.items()}
+        return out | {one.sensor: out[one.ledger_of] for one in self._derived}
 
     def save(self) -> bytes:
         """Write down everything that is open."""
-        sensors = {
-            name: {
-                "plan": self._plans[name].hash,
-                "reader": _plain(state.reader),
-                "stages": [_plain(stage) for stage in state.stages],
-                "windows": _plain(state.windows),
-            }
-            for name, state in self._states.items()
-        }
+        sensors = {name: {"plan": self._plans[name].hash, **state.plain()} for name, state in self._states.items()}
         whole = {
             "version": STATE_VERSION, "config": self.config, "period_s": self._period_s, "sensors": sensors,
             "clock": msgspec.structs.astuple(self._clock), "closed_ns": self._closed_ns,
@@ -261,7 +259,7 @@ class Core:
             clock, touched = ClockRecord(*whole["clock"]), set(whole["touched"])
             closed_ns, watermark_ns = whole["closed_ns"], whole["watermark_ns"]
             kept = {
-                name: SensorState(_arrays(one["reader"]), [_arrays(s) for s in one["stages"]], _arrays(one["windows"]))
+                name: SensorState.of(one)
                 for name, one in whole["sensors"].items()
                 if name in plans and one["plan"] == plans[name].hash
             }
@@ -283,14 +281,6 @@ def _mark_clock(windows: State) -> None:
     windows["reason"] = windows["reason"] | np.uint16(Reason.CLOCK)
     flag = windows["flag"]
     windows["flag"] = np.where((flag == Flag.GOOD) | (flag == Flag.NOT_EVALUATED), Flag.SUSPECT, flag).astype(np.uint8)
-
-
-def _plain(state: State) -> dict[str, tuple[str, list[int], bytes]]:
-    return {name: (array.dtype.str, list(array.shape), array.tobytes()) for name, array in state.items()}
-
-
-def _arrays(plain: Mapping[str, Any]) -> State:
-    return {name: np.frombuffer(raw, np.dtype(kind)).reshape(shape) for name, (kind, shape, raw) in plain.items()}
 
 
 def revised(windows: Windows, rev: int) -> Windows:

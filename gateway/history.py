@@ -11,19 +11,22 @@ import msgspec
 import numpy as np
 
 from drivers.base import Fault, Miss
-from gateway.block import FLAGS, I8, MOMENTS, REASONS, SLOT_COUNTS, Windows
+from gateway.block import F8, FLAGS, I8, MOMENTS, REASONS, SLOT_COUNTS, Packed, Windows
 
 log = logging.getLogger(__name__)
 ARRAYS = ("n_by_flag", "expected", "usable", "moments", "reasons", "slots", "rejected", "missed")
 COMPACT = {"moments": "<f8"}  # everything else counts: 32 bits are enough
+VERSION = 2
+MOMENTS_OF = {1: 7, VERSION: len(MOMENTS)}  # how many of MOMENTS a block of each version has; it has no others
 
 
 def encode(windows: Windows) -> bytes:
     """Write windows down as one block."""
     columns = {name: getattr(windows, name).astype(COMPACT.get(name, "<i4")).tobytes() for name in ARRAYS}
     whole = {
-        "v": 1, "period_s": windows.period_s, "start_ns": windows.start_ns, "rev": windows.rev,
-        "series": windows.series, "kind": windows.kind, "sensors": windows.sensors, **columns,
+        "v": VERSION, "period_s": windows.period_s, "start_ns": windows.start_ns, "rev": windows.rev,
+        "series": windows.series, "kind": windows.kind, "sensors": windows.sensors, "samples": windows.samples,
+        **columns,
     }  # fmt: skip
     return zlib.compress(msgspec.msgpack.encode(whole), 6)
 
@@ -46,15 +49,23 @@ def decode(block: bytes) -> Windows:
             n_by_flag=counts("n_by_flag", k, len(FLAGS)),
             expected=counts("expected", k),
             usable=counts("usable", k),
-            moments=np.frombuffer(whole["moments"], "<f8").astype(np.float64).reshape(k, len(MOMENTS)),
+            moments=_moments(whole["moments"], k, MOMENTS_OF[whole["v"]]),
             reasons=counts("reasons", k, len(REASONS)),
             sensors=tuple(whole["sensors"]),
             slots=counts("slots", s, len(SLOT_COUNTS)),
             rejected=counts("rejected", s, len(Fault)),
             missed=counts("missed", s, len(Miss)),
+            samples=tuple(Packed(*packed) for packed in whole.get("samples", ())),
         )
     except (zlib.error, msgspec.DecodeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"not a block of history: {error}") from None
+
+
+def _moments(raw: bytes, k: int, known: int) -> F8:
+    """Read the moments of k series; those that a block of an older version has not are NaN."""
+    out = np.full((k, len(MOMENTS)), np.nan)
+    out[:, :known] = np.frombuffer(raw, "<f8").reshape(k, known)
+    return out
 
 
 def put(db: sqlite3.Connection, windows: Windows) -> None:

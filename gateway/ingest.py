@@ -100,7 +100,7 @@ def _read_run(reader: Reader, state: State, records: Sequence[Record], offset_ns
                     garbage += len(piece.data)
     state["rest"] = np.frombuffer(rest, np.uint8)
     block, fault = _decode(reader, state, frames, np.array(frame_t, np.int64), until_ns)
-    counts = fault if not isinstance(reader.driver.access, Stream) else _stream_codes(reader, fault)
+    counts = _slot_codes(reader, fault)
     keep = counts != SKIP
     all_t = np.concatenate([np.array(frame_t, np.int64)[keep], np.array(slot_t, np.int64)])
     all_code = np.concatenate([counts[keep], np.array(slot_code, np.uint8)])
@@ -110,10 +110,15 @@ def _read_run(reader: Reader, state: State, records: Sequence[Record], offset_ns
 SKIP = 255
 
 
-def _stream_codes(reader: Reader, fault: U1) -> U1:
-    """An acknowledgement in a stream speaks of no slot; of an event part it proves that the part is alive."""
+def _slot_codes(reader: Reader, fault: U1) -> U1:
+    """Say what verdicts on frames mean for their slots; a good frame makes its slot valid also without a row.
+
+    What is no data speaks of no slot in a stream; of an event part it proves that the part is alive; and where
+    something was asked for, it is not the answer.
+    """
+    of_stream = 0 if reader.events else SKIP
     codes = fault.copy()
-    codes[fault == Fault.NOT_DATA] = 0 if reader.events else SKIP
+    codes[fault == Fault.NOT_DATA] = of_stream if isinstance(reader.driver.access, Stream) else Fault.SANITY
     return codes
 
 

@@ -8,19 +8,22 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from drivers import DRIVERS
-from drivers.base import Poll, Uart
+from drivers.base import I2c, Inputs, Poll, Uart
 from drivers.link.base import Bus
 from drivers.link.i2c import KernelBus
 from drivers.link.i2c_socket import SocketBus
 from drivers.link.serial import SerialPort
-from gateway.acquire import Device, Recorder, Timeline
+from gateway.acquire import Device, Recorder, Timeline, no_inputs
+from gateway.board import NoticeBoard, Source
 from gateway.clock import Clock
 from gateway.config import Config, SensorConfig, to_json
 from gateway.plans import duty_times
 from gateway.polling import BusOwner
-from gateway.rules import NS, SOCKET_BUS, address_of, slot_ns
+from gateway.rules import NS, slot_ns
 from gateway.streaming import StreamOwner
 from gateway.supervise import LinkHealth, SensorHealth
+from gateway.talk import Way
+from gateway.wiring import SOCKET_BUS, address_of
 
 log = logging.getLogger(__name__)
 STOP_S = 3.0
@@ -42,16 +45,17 @@ def group(config: Config) -> dict[LinkKey, list[SensorConfig]]:
 
 
 def owner(
-    sensors: list[SensorConfig], recorder: Recorder, timeline: Timeline, back_off_max_s: float
+    sensors: list[SensorConfig], recorder: Recorder, timeline: Timeline, board: NoticeBoard, back_off_max_s: float
 ) -> BusOwner | StreamOwner:
     """Make the owner of one link."""
     health = LinkHealth(sensors[0].link)
-    devices = [_device(sensor, health) for sensor in sensors]
+    devices = [_device(sensor, health, timeline.clock, board) for sensor in sensors]
     first = sensors[0]
     driver = DRIVERS[first.driver]
     if isinstance(driver.access, Poll):
         open_bus = _opener(first, timeline.clock)
-        return BusOwner(health, open_bus, devices, recorder, timeline, back_off_max_s)
+        way = Way.APART if isinstance(driver.bus, I2c) else Way.WHOLE
+        return BusOwner(health, open_bus, devices, recorder, timeline, back_off_max_s, way)
 
     def open_port() -> SerialPort:
         return _serial(first, timeline.clock)
@@ -59,12 +63,22 @@ def owner(
     return StreamOwner(health, open_port, devices[0], recorder, timeline, back_off_max_s)
 
 
-def _device(sensor: SensorConfig, link: LinkHealth) -> Device:
+def _device(sensor: SensorConfig, link: LinkHealth, clock: Clock, board: NoticeBoard) -> Device:
     driver = DRIVERS[sensor.driver]
     return Device(
         sensor.name, driver, driver.defaults() | sensor.options, address_of(sensor, driver) or 0,
-        slot_ns(sensor, driver), duty_times(sensor, driver), health=SensorHealth(sensor.name, link),
+        slot_ns(sensor, driver), duty_times(sensor, driver), _inputs(sensor, clock, board),
+        health=SensorHealth(sensor.name, link),
     )  # fmt: skip
+
+
+def _inputs(sensor: SensorConfig, clock: Clock, board: NoticeBoard) -> Callable[[], Inputs]:
+    """Say what a sensor is to be told whenever a script is said to it."""
+    wanted = DRIVERS[sensor.driver].inputs
+    if not wanted:
+        return no_inputs
+    sources = {name: Source.of(text) for name, text in sensor.inputs.items()}
+    return lambda: board.ask(sensor.name, wanted, sources, clock.mono_ns())
 
 
 def _opener(sensor: SensorConfig, clock: Clock) -> Callable[[], Bus]:
@@ -78,15 +92,16 @@ def _opener(sensor: SensorConfig, clock: Clock) -> Callable[[], Bus]:
 def _serial(sensor: SensorConfig, clock: Clock) -> SerialPort:
     bus = DRIVERS[sensor.driver].bus
     assert isinstance(bus, Uart)
-    return SerialPort(sensor.port, sensor.baud or bus.bauds[0], bus.format, clock.sleep)
+    return SerialPort(sensor.port, sensor.baud or bus.bauds[0], bus.format, clock.sleep, shared=bus.shared)
 
 
 class Owners:
     """All owners of links, started and stopped as the configuration says."""
 
-    def __init__(self, recorder: Recorder, timeline: Timeline) -> None:
+    def __init__(self, recorder: Recorder, timeline: Timeline, board: NoticeBoard) -> None:
         self._recorder = recorder
         self._timeline = timeline
+        self._board = board
         self._owners: dict[LinkKey, BusOwner | StreamOwner] = {}
         self._tasks: dict[LinkKey, asyncio.Task[None]] = {}
 
@@ -98,7 +113,7 @@ class Owners:
         for key, sensors in group(config).items():
             if key in self._owners:
                 continue
-            one = owner(sensors, self._recorder, self._timeline, config.gateway.back_off_max_s)
+            one = owner(sensors, self._recorder, self._timeline, self._board, config.gateway.back_off_max_s)
             self._owners[key] = one
             if isinstance(one, BusOwner):
                 one.start()

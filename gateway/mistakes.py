@@ -11,6 +11,7 @@ from gateway import toml_lines
 from gateway.config import (
     BridgeConfig,
     Config,
+    DerivedConfig,
     DutyConfig,
     GatewayConfig,
     MqttConfig,
@@ -58,8 +59,9 @@ WORDS: Mapping[str, tuple[str, str]] = MappingProxyType(  # pydantic's name of a
 
 def explain(detail: Any, sources: Sources) -> Problem:
     """Turn one of pydantic's errors into a Problem."""
-    path, kind = _path(detail), detail["type"]
-    if path != detail["loc"]:
+    inside, kind = _path(detail), detail["type"]
+    path = tuple(part for part in inside if inside[0] != "derived" or part != "keys")  # as it is written in the file
+    if inside != detail["loc"]:
         what = f"{detail['input']!r} is neither a number, a text nor true or false"
         return sources.problem(path, what, "correct the value")
     if kind == "unexpected_keyword_argument":
@@ -78,6 +80,7 @@ def _known_keys(path: toml_lines.Path) -> list[str]:
     tables = {
         "site": SiteConfig, "gateway": GatewayConfig, "rawlog": RawLogConfig, "windows": WindowsConfig,
         "mqtt": MqttConfig, "bridge": BridgeConfig, "store": StoreConfig, "sensor": SensorConfig,
+        "derived": DerivedConfig,
     }  # fmt: skip
     if path:
         model = tables.get(str(path[0]), QualityConfig)
@@ -105,7 +108,7 @@ def mend(raw: dict[str, Any], detail: Any) -> None:
         table.pop(key, None)
     elif key in ("site", "gateway"):
         table[key] = {"name": MADE_UP}
-    elif key in ("name", "driver"):
+    elif key in ("name", "driver", "kind"):
         table[key] = MADE_UP
     else:
         table, key = places[-2]  # nothing to make up: the whole table goes
@@ -114,4 +117,4 @@ def mend(raw: dict[str, Any], detail: Any) -> None:
 
 def _path(detail: Any) -> toml_lines.Path:
     path: toml_lines.Path = tuple(detail["loc"])
-    return path[:-1] if "options" in path[:-1] and path[-1] in UNION else path
+    return path[:-1] if {"options", "keys"} & set(path[:-1]) and path[-1] in UNION else path

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from drivers import DRIVERS
-from drivers.base import Driver
+from drivers.base import Driver, Kind
+from gateway.board import Source
 from gateway.config import Config, QualityConfig, SensorConfig, to_json
 from gateway.core import Plan
 from gateway.ingest import Reader
+from gateway.joins import options_of
+from gateway.pipeline.derive import DERIVATIONS, At, Derived
 from gateway.pipeline.quality import FlatLineTest, RangeTest
 from gateway.pipeline.stage import Stage
 from gateway.pipeline.windows import DutyTimes, SensorSpec
@@ -20,7 +26,12 @@ from gateway.rules import NS, slot_ns
 def plans(config: Config, extra: tuple[tuple[SensorConfig, Driver], ...] = ()) -> dict[str, Plan]:
     """Make the plan of every sensor of a checked configuration, and of the `extra` ones (the board itself)."""
     sensors = [(sensor, DRIVERS[sensor.driver]) for sensor in config.sensor]
-    return {sensor.name: plan(config, sensor, driver) for sensor, driver in [*sensors, *extra]}
+    out = {sensor.name: plan(config, sensor, driver) for sensor, driver in [*sensors, *extra]}
+    for name, channels in _wanted(config).items():
+        out[name] = replace(out[name], told=tuple(sorted(channels)))
+    for one in derived(config):
+        out[one.ledger_of] = replace(out[one.ledger_of], derived=(*out[one.ledger_of].derived, one))
+    return out
 
 
 def plan(config: Config, sensor: SensorConfig, driver: Driver) -> Plan:
@@ -29,10 +40,37 @@ def plan(config: Config, sensor: SensorConfig, driver: Driver) -> Plan:
     slot = slot_ns(sensor, driver)
     warm_up_ns = round(driver.duty.warm_up_s * NS) if driver.duty else 0
     reader = Reader(driver, driver.defaults() | sensor.options, slot, warm_up_ns)
-    spec = SensorSpec(sensor.name, driver.domain, driver.channels, slot, reader.events, duty_times(sensor, driver))
-    said = to_json([sensor, tests, slot])
+    # A part that counts may see nothing, and say so in a good frame without a row: its slots are an event part's.
+    events = reader.events or any(channel.kind is Kind.COUNT for channel in driver.channels)
+    spec = SensorSpec(sensor.name, driver.domain, driver.channels, slot, events, duty_times(sensor, driver))
+    said = to_json([replace(sensor, inputs={}), tests, slot])  # what it is told does not change how it is read
     name = hashlib.sha256(said).hexdigest()[:12]
     return Plan(name, reader, _stages(driver, tests, slot), spec)
+
+
+def derived(config: Config) -> tuple[Derived, ...]:
+    """Make what is derived, in the order of the file; what comes later may be made of what comes earlier."""
+    out: list[Derived] = []
+    ledger_of = {sensor.name: sensor.name for sensor in config.sensor}
+    for one in config.derived:
+        derivation = DERIVATIONS[one.kind]
+        parts = {
+            part.name: At(*Source.of(str(one.keys[part.name]))) for part in derivation.parts if part.name in one.keys
+        }
+        lead = parts[derivation.parts[0].name]
+        ledger_of[one.name] = ledger_of[lead.sensor]
+        out.append(Derived(one.name, derivation, options_of(one, derivation), parts, len(out), ledger_of[one.name]))
+    return tuple(out)
+
+
+def _wanted(config: Config) -> Mapping[str, set[str]]:
+    """Return which channels of which sensors others want to be told."""
+    out: dict[str, set[str]] = defaultdict(set)
+    for sensor in config.sensor:
+        for text in sensor.inputs.values():
+            source = Source.of(text)
+            out[source.sensor].add(source.channel)
+    return out
 
 
 def duty_times(sensor: SensorConfig, driver: Driver) -> DutyTimes | None:

@@ -1,38 +1,24 @@
-"""Polling: one thread per bus or request/response port runs whole scripts.
+"""Polling: one thread per bus or request/response port says all scripts.
 
 A slot gives exactly one FRAME or MISS, stamped with the time it was due, so that slots fall on the UTC grid whatever
-the bus was doing. A silent device costs its own schedule only.
+the bus was doing. A silent device costs its own schedule only, and a slow one the bus time of its bytes.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from functools import partial
 
-from drivers.base import Miss, Poll, Script
+from drivers.base import Miss
 from drivers.link.base import Bus, LinkError
-from drivers.script import Answer, run
-from gateway.acquire import NO_INPUTS, NS, Device, Owner, Recorder, Timeline
-from gateway.record import Context, RecordKind, encode
+from drivers.script import run
+from gateway.acquire import NS, Device, Owner, Recorder, Timeline
 from gateway.supervise import BackOff, LinkHealth
+from gateway.talk import Way
+from gateway.turn import Turn
 
-FAILURES = 3  # misses in a row before a part is set up anew
-
-
-@dataclass(slots=True)
-class _Turn:
-    """One device on a bus: when its next slot is due, and whether it is set up."""
-
-    device: Device
-    phase_ns: int
-    slot: int = 0
-    ready: bool = False
-    failures: int = 0
-    retry_ns: int = 0
-    back_off: BackOff = field(default_factory=lambda: BackOff(60.0))
-    context: list[bytes] = field(default_factory=list)
-    chores_due_ns: list[int] = field(default_factory=list)
+FINISH_NS = 2 * NS  # what a conversation may take to its end when the gateway stops
 
 
 class BusOwner(Owner):
@@ -46,18 +32,24 @@ class BusOwner(Owner):
         recorder: Recorder,
         timeline: Timeline,
         back_off_max_s: float,
+        way: Way = Way.WHOLE,
     ) -> None:
         self.health = health
         self._open_bus = open_bus
-        self._recorder = recorder
-        self._timeline = timeline
         self._clock = timeline.clock
+        self._way = way
         self._stop = threading.Event()
         self._bus: Bus | None = None
         self._open_back_off = BackOff(back_off_max_s)
         self._reopen_ns = 0
-        self._turns = [self._turn(device, i, len(devices), back_off_max_s) for i, device in enumerate(devices)]
-        self._in_flight_ns: int | None = None
+        phases = [_phase_ns(device, i, len(devices)) for i, device in enumerate(devices)]
+        self._turns = [
+            Turn(device, recorder, timeline, phase, back_off_max_s, way)
+            for device, phase in zip(devices, phases, strict=True)
+        ]
+        self._with_chores = [turn for turn in self._turns if turn.device.driver.chores]
+        self._chores_ns = 0  # when to look for chores again, at the latest
+        self._floor_ns: int | None = None
         self.failed: BaseException | None = None
         self.passed_ns = self._clock.mono_ns()  # when the loop last went round, for the watchdog
         self._thread = threading.Thread(target=self._guarded, name=f"bus {health.name}", daemon=True)
@@ -67,7 +59,7 @@ class BusOwner(Owner):
         self._thread.start()
 
     def stop(self) -> None:
-        """Ask the thread to end after the script it is in."""
+        """Ask the thread to end after the scripts it is in."""
         self._stop.set()
 
     def join(self, timeout_s: float) -> bool:
@@ -76,151 +68,92 @@ class BusOwner(Owner):
         return not self._thread.is_alive()
 
     def floor_ns(self) -> int | None:
-        """Return the stamp of the slot in hand."""
-        return self._in_flight_ns
-
-    @staticmethod
-    def _turn(device: Device, i: int, n: int, back_off_max_s: float) -> _Turn:
-        # Away from the edge, so that no stamp stands on a window's border; one behind the other, so that the thread is
-        # woken once for all of them: on a small board waking up costs more than polling.
-        phase_ns = int((0.05 + 0.01 * i / n) * min(device.slot_ns, NS))
-        return _Turn(device, phase_ns, back_off=BackOff(back_off_max_s))
+        """Return the stamp of the earliest slot that is due, or in hand, and has no record yet."""
+        return self._floor_ns
 
     def _guarded(self) -> None:
         try:
-            self._run()
+            while not self._stop.is_set():
+                self._go_round(self._turns)
+            self._finish()
         except BaseException as error:  # noqa: BLE001 - handed to the event loop, which falls
             self.failed = error
         finally:
             if self._bus is not None:
                 self._shut_down(self._bus)
 
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            now = self._clock.mono_ns()
-            self.passed_ns = now
-            turn = min(self._turns, key=self._due)
-            due = self._due(turn)
-            if due > now:
-                self._stop.wait(self._clock.real_s(min(due - now, NS) / NS))
-                continue
-            self._skip_overrun(turn, now)
-            due = self._due(turn)
-            self._in_flight_ns = due
-            self._serve(turn, due)
-            self._in_flight_ns = None
-            turn.slot += 1
-            self._chores(turn)
+    def _finish(self) -> None:
+        """Bring the conversations in hand to their end, within reason."""
+        end_ns = self._clock.mono_ns() + FINISH_NS
+        while (talking := [turn for turn in self._turns if turn.talking]) and self._clock.mono_ns() < end_ns:
+            self._go_round(talking)
 
-    def _due(self, turn: _Turn) -> int:
-        """Return when the next slot of a device is due; slots sit on the UTC grid, also after the clock was set."""
-        slot_ns, shift = turn.device.slot_ns, turn.phase_ns - self._timeline.offset_ns
-        due = turn.slot * slot_ns + shift
+    def _go_round(self, turns: Sequence[Turn]) -> None:
+        """Do one thing: an exchange, the begin of a conversation, or a rest until somebody wants the bus."""
         now = self._clock.mono_ns()
-        if turn.slot == 0 or due > now + 2 * slot_ns or due < now - 60 * NS:
-            turn.slot = -((shift - now) // slot_ns)  # the first slot not yet past
-            due = turn.slot * slot_ns + shift
-        return due
-
-    def _skip_overrun(self, turn: _Turn, now: int) -> None:
-        while (due := self._due(turn)) + turn.device.slot_ns <= now:
-            self._miss(turn, due, Miss.OVERRUN)
-            turn.slot += 1
-
-    def _serve(self, turn: _Turn, due_ns: int) -> None:
-        bus = self._bus or self._try_open()
-        if bus is None:
-            self._miss(turn, due_ns, Miss.LINK_DOWN)
+        self.passed_ns = now
+        talking = [turn for turn in turns if turn.talking] if self._way is Way.WHOLE else None
+        wakes = [turn.wake_ns(now) for turn in talking or turns]
+        wake_ns = min(wakes)
+        turn = (talking or turns)[wakes.index(wake_ns)]
+        if not talking and (wake_ns > now or now >= self._chores_ns) and self._begin_chore(now):
             return
+        if wake_ns > now:
+            self._rest(min(wake_ns - now, NS))
+            return
+        if turn.talking:
+            self._go_on(turn)
+        elif self._bus is not None or self._try_open(now):
+            turn.begin_slot(now)
+        else:
+            turn.miss_slot(now, Miss.LINK_DOWN)
+        if not turn.talking:
+            self._floor_ns = min(one.floor_ns(now) for one in self._turns)
+
+    def _rest(self, rest_ns: int) -> None:
+        if self._stop.is_set():
+            self._clock.sleep(rest_ns / NS)
+        else:
+            self._stop.wait(self._clock.real_s(rest_ns / NS))
+
+    def _go_on(self, turn: Turn) -> None:
+        assert self._bus is not None
         try:
-            if not turn.ready and not self._set_up(bus, turn, due_ns):
-                return
-            access = turn.device.driver.access
-            assert isinstance(access, Poll)
-            answer = self._say(bus, turn.device, access.script)
+            turn.go_on(self._bus.transfer)
         except LinkError as error:
             self._lose(error)
-            self._miss(turn, due_ns, Miss.LINK_DOWN)
-            return
-        if answer.miss is None:
-            turn.failures = 0
-            self._open_back_off.reset()
-            turn.device.health.answered()
-            self._recorder.put(RecordKind.FRAME, due_ns, turn.device.name, answer.frame)
         else:
-            self._failed(turn, due_ns, answer.miss)
+            self._open_back_off.reset()
 
-    def _set_up(self, bus: Bus, turn: _Turn, due_ns: int) -> bool:
-        """Run the setup of a part that is new or was lost; tell whether it may be polled now."""
-        if due_ns < turn.retry_ns:
-            self._miss(turn, due_ns, Miss.BACK_OFF, told=False)
+    def _begin_chore(self, now: int) -> bool:
+        """Begin a chore that delays no slot, or that has waited long enough; tell whether there is one."""
+        self._chores_ns = now + NS
+        if self._bus is None or self._stop.is_set():
             return False
-        turn.device.health.restarts += 1
-        answer = self._say(bus, turn.device, turn.device.driver.setup)
-        if answer.miss is not None:
-            turn.failures = FAILURES
-            self._failed(turn, due_ns, answer.miss)
-            return False
-        turn.ready = True
-        turn.back_off.reset()
-        turn.context = [answer.frame, *(b"" for _ in turn.device.driver.chores)]
-        turn.chores_due_ns = [due_ns + round(chore.phase_s * NS) for chore in turn.device.driver.chores]
-        self._context(turn, due_ns, start=True)
-        return True
+        for turn in self._with_chores:
+            # During a chore of one part others can be served on an I2C bus, but not on a serial line.
+            waiting = (turn,) if self._way is Way.APART else self._turns
+            if (i := turn.chore(now, min(one.wake_ns(now) for one in waiting) - now)) is not None:
+                turn.begin_chore(i)
+                return True
+        return False
 
-    def _chores(self, turn: _Turn) -> None:
-        """Do what is due beside the measurement; a kept reply that changed becomes the new context."""
-        bus, now = self._bus, self._clock.mono_ns()
-        if bus is None or not turn.ready or turn.failures:
-            return
-        for i, chore in enumerate(turn.device.driver.chores):
-            if now < turn.chores_due_ns[i]:
-                continue
-            turn.chores_due_ns[i] = now + round(chore.every_s * NS)
-            try:
-                answer = self._say(bus, turn.device, chore.script)
-            except LinkError as error:
-                self._lose(error)
-                return
-            if answer.miss is None and answer.frame != turn.context[i + 1]:
-                turn.context[i + 1] = answer.frame
-                self._context(turn, now, start=False)
-
-    def _context(self, turn: _Turn, mono_ns: int, *, start: bool) -> None:
-        data = encode(Context(start, b"".join(turn.context)))
-        self._recorder.put(RecordKind.CONTEXT, mono_ns, turn.device.name, data)
-
-    def _failed(self, turn: _Turn, due_ns: int, reason: Miss) -> None:
-        turn.failures += 1
-        if turn.failures >= FAILURES:
-            turn.ready = False
-            turn.retry_ns = due_ns + round(turn.back_off.next_s() * NS)
-        self._miss(turn, due_ns, reason)
-
-    def _miss(self, turn: _Turn, due_ns: int, reason: Miss, *, told: bool = True) -> None:
-        turn.device.health.miss(reason, told=told and reason is not Miss.LINK_DOWN)
-        self._recorder.put(RecordKind.MISS, due_ns, turn.device.name, str(reason).encode())
-
-    def _say(self, bus: Bus, device: Device, script: Script) -> Answer:
-        return run(lambda step: bus.transfer(device.address, step), script, NO_INPUTS, device.options)
-
-    def _try_open(self) -> Bus | None:
-        now = self._clock.mono_ns()
+    def _try_open(self, now: int) -> bool:
         if now < self._reopen_ns:
-            return None
+            return False
         try:
             self._bus = self._open_bus()
         except LinkError as error:
             self._lose(error)
-            return None
+            return False
         self.health.back()
-        return self._bus
+        return True
 
     def _lose(self, error: LinkError) -> None:
         self.health.lost(error)
         self._reopen_ns = self._clock.mono_ns() + round(self._open_back_off.next_s() * NS)
         for turn in self._turns:
-            turn.ready, turn.failures, turn.retry_ns = False, 0, 0
+            turn.lose_link()
         bus, self._bus = self._bus, None
         if bus is not None:
             bus.close()
@@ -228,8 +161,19 @@ class BusOwner(Owner):
     def _shut_down(self, bus: Bus) -> None:
         try:
             for turn in self._turns:
-                if turn.ready and turn.device.driver.shutdown:
-                    self._say(bus, turn.device, turn.device.driver.shutdown)
+                device = turn.device
+                if turn.ready and device.driver.shutdown:
+                    transfer = partial(bus.transfer, device.address)
+                    run(transfer, device.driver.shutdown, device.inputs(), device.options)
         except LinkError as error:
             self.health.lost(error)
         bus.close()
+
+
+def _phase_ns(device: Device, i: int, n: int) -> int:
+    """Place a device within its slot.
+
+    Away from the edge, so that no stamp stands on a window's border; one behind the other, so that the thread is woken
+    once for all of them: on a small board waking up costs more than polling.
+    """
+    return int((0.05 + 0.01 * i / n) * min(device.slot_ns, NS))

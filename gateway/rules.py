@@ -11,12 +11,13 @@ from types import MappingProxyType
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from drivers import DRIVERS
-from drivers.base import Driver, I2c, Option, OptionValue, Poll, Uart
+from drivers.base import Driver, Option, OptionValue, Poll
 from gateway.config import Config, Problem, QualityConfig, SensorConfig, Sources
+from gateway.wiring import Wires, place
 
 NS = 1_000_000_000
-SOCKET_BUS = "unix:"
 CREDENTIALS = Path("/run/credentials")
+RESERVED = ("board",)  # under this name the gateway measures the computer that it runs on
 WORD_OF = MappingProxyType({bool: "truth value", int: "whole number", float: "number", str: "text"})
 
 
@@ -24,42 +25,29 @@ def cross_check(config: Config, sources: Sources) -> list[Problem]:
     """Find everything that is wrong between keys; warnings are marked."""
     rules = (_windows, _site, _mqtt, _store, _site_quality)
     problems = [problem for rule in rules for problem in rule(config, sources)]
-    names: dict[str, int] = {}
-    places: dict[tuple[str, int | None], str] = {}
+    names: set[str] = set()
+    wires = Wires(sources)
     for i, sensor in enumerate(config.sensor):
         at = ("sensor", i)
         if sensor.name in names:
             problems.append(
                 sources.problem((*at, "name"), f"{sensor.name!r} is used twice", "a name is a place: give it another")
             )
-        names[sensor.name] = i
+        names.add(sensor.name)
+        if sensor.name in RESERVED:
+            problems.append(sources.problem((*at, "name"), f"{sensor.name!r} is the gateway's own", "give it another"))
         driver = DRIVERS.get(sensor.driver)
         if driver is None:
             near = difflib.get_close_matches(sensor.driver.lower(), DRIVERS, 1)
             hint = f"did you mean {near[0]!r}?" if near else "`gateway drivers` lists them all"
             problems.append(sources.problem((*at, "driver"), f"there is no driver {sensor.driver!r}", hint))
             continue
-        problems += _place(sensor, driver, at, sources)
+        problems += place(sensor, driver, at, sources)
         problems += _timing(sensor, driver, at, config, sources)
         problems += _options(sensor, driver, at, sources)
         problems += _quality(sensor, driver, at, sources)
-        key = (sensor.link, address_of(sensor, driver))
-        if sensor.link and key in places and not (isinstance(driver.bus, Uart) and driver.bus.shared):
-            where = f"address 0x{key[1]:02x} of {key[0]}" if key[1] is not None else key[0]
-            hint = "move one to another bus, or to another address (`gateway drivers` names them)"
-            if key[1] is None:
-                hint = "one port takes one sensor: correct `port`"
-            name = "port" if key[1] is None else "address"
-            problems.append(sources.problem((*at, name), f"{where} is taken by sensor {places[key]!r}", hint))
-        places.setdefault(key, sensor.name)
+        problems += wires.add(sensor, driver, at)
     return problems
-
-
-def address_of(sensor: SensorConfig, driver: Driver) -> int | None:
-    """Return the I2C address of a sensor: its own, else the part's factory setting; None on a serial port."""
-    if not isinstance(driver.bus, I2c):
-        return None
-    return sensor.address if sensor.address is not None else driver.bus.addresses[0]
 
 
 def slot_ns(sensor: SensorConfig, driver: Driver) -> int:
@@ -126,28 +114,6 @@ def _store(config: Config, sources: Sources) -> Iterator[Problem]:
     store = config.store
     if store.kind == "influxdb" and not store.url.startswith(("http://", "https://")):
         yield sources.problem(("store", "url"), f"{store.url!r} is no address", "write it as http://host:8086")
-
-
-def _place(sensor: SensorConfig, driver: Driver, at: tuple[str, int], sources: Sources) -> Iterator[Problem]:
-    if isinstance(driver.bus, I2c):
-        if not sensor.bus or sensor.port:
-            yield sources.problem(at, f"{driver.name} sits on an I2C bus", 'set bus = "/dev/i2c-1", and no port')
-        if sensor.address is not None and sensor.address not in driver.bus.addresses:
-            known = ", ".join(f"0x{address:02x}" for address in driver.bus.addresses)
-            yield sources.problem((*at, "address"), f"{driver.name} is never at 0x{sensor.address:02x}", f"use {known}")
-    else:
-        if not sensor.port or sensor.bus:
-            hint = 'set port = "/dev/serial/by-id/...", and no bus'
-            yield sources.problem(at, f"{driver.name} sits on a serial port", hint)
-        if sensor.address is not None and not driver.bus.shared:
-            yield sources.problem((*at, "address"), "a serial port has no address", "take this key out")
-        if sensor.port.startswith(("/dev/ttyUSB", "/dev/ttyACM")):
-            what = f"{sensor.port} may be another device after the next start"
-            yield sources.problem((*at, "port"), what, "use its name in /dev/serial/by-id", warning=True)
-    node = sensor.link.removeprefix(SOCKET_BUS)
-    if node and not Path(node).exists():
-        hint = "plug it in, or correct the name; the gateway starts without it and keeps looking"
-        yield sources.problem((*at, "port" if sensor.port else "bus"), f"{node} is not there now", hint, warning=True)
 
 
 def _timing(

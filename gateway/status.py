@@ -12,10 +12,12 @@ import msgspec
 
 from drivers.base import Fault, Miss
 from gateway.block import MISS_BASE, SCHEME, Windows
+from gateway.board import NoticeBoard
 from gateway.clock import Clock
 from gateway.config import Config
 from gateway.core import Core, Plans
 from gateway.outbox import Outbox
+from gateway.pipeline.derive import Derived
 from gateway.pipeline.fields import Column
 from gateway.polling import BusOwner
 from gateway.publish import Publisher
@@ -67,6 +69,7 @@ def describe(config: Config, plans: Plans) -> dict[str, Any]:
                 "channels": units,
             }
         )
+    derived = sorted((one for plan in plans.values() for one in plan.derived), key=lambda one: one.place)
     return {
         "v": 1,
         "site": asdict(config.site),
@@ -77,7 +80,19 @@ def describe(config: Config, plans: Plans) -> dict[str, Any]:
         "periods_s": [config.windows.base_s, *config.windows.long_s],
         "min_capture": config.windows.min_capture,
         "sensors": sensors,
+        "derived": [_derived(config, one) for one in derived],
     }
+
+
+def _derived(config: Config, one: Derived) -> dict[str, Any]:
+    """Describe a derived channel: what it is made of, and with which numbers."""
+    written = next(own for own in config.derived if own.name == one.sensor)
+    channel = one.derivation.channel(one.options)
+    return {
+        "name": one.sensor, "kind": one.derivation.kind, "domain": one.derivation.domain,
+        "channels": {channel.name: channel.unit}, "serial": written.serial, "origin": written.origin,
+        "parts": {name: f"{at.sensor}.{at.channel}" for name, at in one.parts.items()}, "options": one.options,
+    }  # fmt: skip
 
 
 def status(
@@ -91,6 +106,7 @@ def status(
     rawlog: RawLog,
     alarms: dict[str, str],
     dropped_records: int,
+    notices: NoticeBoard,
 ) -> dict[str, Any]:
     """Collect the whole state for the status file; no secrets ever."""
     owners = list(owners)
@@ -109,6 +125,7 @@ def status(
         "links": [{"name": o.health.name, "up": o.health.up, "error": o.health.error, "hint": o.health.hint,
                    "losses": o.health.losses} for o in owners],
         "sensors": [_sensor(sensor.name, sensor.driver, sensor.link, core, now) for sensor in config.sensor],
+        "inputs": _inputs(config, notices),
         "windows": list(latest.rows.values()),
         "broker": {"connected": publisher.connected, "alarm": publisher.alarm, "queued": len(outbox.queued),
                    "sent": publisher.sent, "receipts": publisher.receipts, "confirm": config.mqtt.confirm},
@@ -117,6 +134,15 @@ def status(
         "raw_log": {"written": rawlog.appended_bytes, "quarantined": rawlog.quarantined_bytes,
                     "dropped_segments": rawlog.dropped_segments, "dropped_records": dropped_records},
     }  # fmt: skip
+
+
+def _inputs(config: Config, notices: NoticeBoard) -> list[dict[str, Any]]:
+    """Say what parts were told last of what others measured, and why it was not simply that."""
+    return [
+        {"sensor": sensor.name, "input": name, "source": sensor.inputs.get(name, ""), **told._asdict()}
+        for sensor in config.sensor
+        for name, told in notices.told(sensor.name).items()
+    ]
 
 
 def _sensor(name: str, driver: str, link: str, core: Core, now_ns: int) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from drivers.base import EVENTS, Script, Stream
 from drivers.link.base import LinkError
 from drivers.link.serial import SerialPort
 from drivers.script import Reply, Step, converse
-from gateway.acquire import NO_INPUTS, NS, Device, Owner, Recorder, Timeline
+from gateway.acquire import NS, Device, Owner, Recorder, Timeline
 from gateway.pipeline.windows import DutyTimes
 from gateway.record import Context, RecordKind, encode
 from gateway.supervise import BackOff, LinkHealth
@@ -123,7 +123,7 @@ class StreamOwner(Owner):
 
     async def _say(self, port: SerialPort, script: Script) -> None:
         """Say a script into the stream; what is answered comes out of the framer like all else."""
-        talk = converse(script, NO_INPUTS, self._device.options)
+        talk = converse(script, self._device.inputs(), self._device.options)
         reply: Reply | None = None
         try:
             while True:

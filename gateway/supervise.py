@@ -78,6 +78,12 @@ class SensorHealth:
             log.warning("%s: no answer (%s)", self.name, reason)
         self.failing = self.failing or reason
 
+    def passed(self, reason: str, why: str = "") -> None:
+        """Count a slot that passed before the part could be asked; `why` is told once."""
+        if why and reason not in self.misses:
+            log.warning("%s: a slot passed while %s; later ones are counted only", self.name, why)
+        self.misses[reason] = self.misses.get(reason, 0) + 1
+
     def answered(self) -> None:
         """Count a frame."""
         if self.failing:

@@ -2,15 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from drivers.base import Kind
-from gateway.block import REASONS, U1, Windows
+from gateway.block import I8, MOMENTS, REASONS, U1, Windows
+from gateway.pipeline.samples import unpack
+from gateway.pipeline.statistics import percentiles, rank_percentile
 
 Column = list[float | None]
+Columns = dict[str, Column]
+NO_DIRECTION = 1e-9  # length of the mean of unit vectors below which they cancel each other
+LETTER: Mapping[Kind, str] = MappingProxyType({Kind.SCALAR: "p", Kind.LEVEL: "l", Kind.SPEED: "v"})
+
+
+@dataclass(frozen=True, slots=True)
+class Percentiles:
+    """Which percentiles are published of each kind, 0 to 100; those of levels are what is exceeded so much of the time.
+
+    Method: linear interpolation (Hyndman and Fan type 7); of speeds the value at rank trunc(n * p / 100), from
+    `least_speeds` on (TxDOT, Procedures for Establishing Speed Zones: 125 of a street).
+    """
+
+    scalar: tuple[float, ...] = ()
+    level: tuple[float, ...] = ()
+    speed: tuple[float, ...] = ()
+    least_speeds: int = 100
+
+    def of(self, kind: str) -> tuple[float, ...]:
+        """Return those of one kind."""
+        wanted: tuple[float, ...] = getattr(self, kind, ())
+        return wanted
+
+
+NO_PERCENTILES = Percentiles()
 
 
 def window_flags(windows: Windows, min_capture: float) -> U1:
@@ -29,25 +59,18 @@ def window_flags(windows: Windows, min_capture: float) -> U1:
     return flag
 
 
-def columns(windows: Windows, min_capture: float) -> dict[str, Column]:
-    """Return every field as a column over the series; None where a field does not apply."""
-    mean, m2, low, high, energy, total, _ = windows.moments.T
+def columns(windows: Windows, min_capture: float, asked: Percentiles = NO_PERCENTILES) -> Columns:
+    """Return every field as a column over the series; None where a field does not apply.
+
+    Percentiles are there where they are asked for and the samples were kept.
+    """
     n = windows.n_by_flag[:, :3].sum(axis=1)
     kinds = np.array(windows.kind)
-    level, count = kinds == Kind.LEVEL, kinds == Kind.COUNT
-    plain = ~count
+    count = kinds == Kind.COUNT
     slot_s = windows.period_s / np.maximum(windows.expected, 1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        std = np.sqrt(m2 / (n - 1))
-        leq = 10.0 * np.log10(energy)
-    out: dict[str, Column] = {
-        "mean": _column(mean, plain & ~level),
-        "leq": _column(leq, level),
-        "energy": _column(energy, level),
-        "min": _column(low, plain),
-        "max": _column(high, plain),
-        "std": _column(std, plain & (n > 1)),
-        "sum": _column(total, count),
+    out = _of_values(windows, n, kinds) | _percentiles(windows, n, asked)
+    out |= {
+        "sum": _column(windows.moments[:, MOMENTS.index("sum")], count),
         "observed_s": _column(windows.usable * slot_s, count),
         "n": _column(n),
         "expected": _column(windows.expected),
@@ -61,6 +84,55 @@ def columns(windows: Windows, min_capture: float) -> dict[str, Column]:
         if counts.any() or windows.rev > 0:  # a store keeps what a rewrite leaves out
             out[f"r_{str(reason.name).lower()}"] = _column(counts, (counts > 0) | (windows.rev > 0))
     return {name: column for name, column in out.items() if any(value is not None for value in column)}
+
+
+def _of_values(windows: Windows, n: I8, kinds: npt.NDArray[np.str_]) -> Columns:
+    """Return the fields that speak of values, each where its kind has it."""
+    of = dict(zip(MOMENTS, windows.moments.T, strict=True))
+    level, angle, speed = kinds == Kind.LEVEL, kinds == Kind.ANGLE, kinds == Kind.SPEED
+    plain = (kinds != Kind.COUNT) & ~angle
+    with np.errstate(invalid="ignore", divide="ignore"):
+        std = np.sqrt(of["m2"] / (n - 1))
+        leq = 10.0 * np.log10(of["energy"])
+        resultant = np.hypot(of["sin"], of["cos"])
+        direction = np.degrees(np.arctan2(of["sin"], of["cos"])) % 360.0
+        mean = np.where(angle, np.where(resultant > NO_DIRECTION, direction, np.nan), of["mean"])
+        return {
+            "mean": _column(mean, (plain | angle) & ~level),
+            "resultant": _column(resultant, angle),
+            "space_mean": _column(of["moving"] / of["inverse"], speed),
+            "leq": _column(leq, level),
+            "energy": _column(of["energy"], level),
+            "sel": _column(leq + 10.0 * np.log10(of["dur_s"]), level),
+            "min": _column(of["min"], plain),
+            "max": _column(of["max"], plain),
+            "std": _column(std, plain & (n > 1)),
+            "se": _column(std / np.sqrt(n), plain & ~level & (n > 1)),
+            "first_s": _column(of["first_s"], n > 0),
+            "last_s": _column(of["last_s"], n > 0),
+        }
+
+
+def _percentiles(windows: Windows, n: I8, asked: Percentiles) -> Columns:
+    """Return the percentiles that were asked for: p10 of values, l10 (exceeded 10 % of the time) of levels, v85."""
+    out: Columns = {}
+    for kind, letter in LETTER.items():
+        wanted = asked.of(kind)
+        rows = [i for i, of in enumerate(windows.kind) if of == kind and windows.samples and n[i]]
+        if not rows or not wanted:
+            continue
+        values = [unpack(windows.samples[i]) for i in rows]
+        if kind is Kind.SPEED:
+            enough = [x if len(x) >= asked.least_speeds else x[:0] for x in values]
+            table = np.array([[rank_percentile(x, p) for p in wanted] for x in enough])
+        else:
+            p = [100.0 - one for one in wanted] if kind is Kind.LEVEL else wanted
+            table = percentiles(np.concatenate(values), np.array([len(x) for x in values]), p)
+        for name, column in zip(wanted, table.T, strict=True):
+            whole = np.full(len(windows.series), np.nan)
+            whole[rows] = column
+            out[f"{letter}{name:g}"] = _column(whole)
+    return out
 
 
 def _column(values: npt.NDArray[Any], where: npt.NDArray[np.bool_] | None = None) -> Column:

@@ -14,9 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from drivers.base import Channel, Kind
-from gateway.block import F8, FLAGS, I8, MOMENTS, REASONS, Block, Flag, Slots, Windows
+from gateway.block import F8, FLAGS, I8, MOMENTS, NOTHING, REASONS, Block, Flag, Packed, Slots, Windows
 from gateway.ledger import FAULTS, MISSES, places, settle
+from gateway.pipeline.samples import pack, together
 from gateway.pipeline.stage import State
+from gateway.pipeline.statistics import summarise
 
 NS = 1_000_000_000
 
@@ -39,6 +41,7 @@ class SensorSpec:
     slot_ns: int
     events: bool = False
     duty: DutyTimes | None = None
+    keep: tuple[bool, ...] = ()  # of each channel: are its samples kept for percentiles; empty: of none
 
     def series(self) -> tuple[tuple[str, str, str, str], ...]:
         """Name the series of this sensor: (domain, sensor, channel, unit)."""
@@ -89,7 +92,7 @@ def close(spec: SensorSpec, state: State, start_ns: int, period_s: int) -> tuple
     after["late"] = np.zeros(1, np.int64)
     k = state["slot_t"][of_slots] // spec.slot_ns
     account = settle(k, state["slot_code"][of_slots], expected, events=spec.events)
-    v, flag = state["v"][rows].astype(np.float64), state["flag"][rows]
+    flag = state["flag"][rows]
     usable = flag <= Flag.SUSPECT
     n_by_flag = np.stack([(flag == level).sum(axis=0) for level in FLAGS], axis=1).astype(np.int64)
     place, inside = places(state["t"][rows] // spec.slot_ns, expected)
@@ -101,31 +104,37 @@ def close(spec: SensorSpec, state: State, start_ns: int, period_s: int) -> tuple
     )
     bits = np.array(REASONS, np.uint16)
     reasons = ((state["reason"][rows][:, :, None] & bits) != 0).sum(axis=0).astype(np.int64)
-    moments = _moments(spec, v, usable, state["dur_s"][rows].astype(np.float64))
+    moments, samples = _statistics(spec, state, rows, usable, start_ns)
     slots = np.array([[*account.sums(), account.extra, int(state["late"][0])]], np.int64)
     return after, Windows(
         period_s, start_ns, 0, spec.series(), tuple(channel.kind for channel in spec.channels), n_by_flag,
         np.full(len(spec.channels), len(expected), np.int64), usable_slots, moments, reasons,
-        (spec.sensor,), slots, account.rejected_by[None, :], account.missing_by[None, :],
+        (spec.sensor,), slots, account.rejected_by[None, :], account.missing_by[None, :], samples,
     )  # fmt: skip
 
 
-def _moments(spec: SensorSpec, v: F8, usable: npt.NDArray[np.bool_], dur_s: F8) -> F8:
-    """Summarise the usable values [n, c] of one window; the statistics of a SPEED are of its magnitude."""
-    out = np.full((len(spec.channels), len(MOMENTS)), np.nan)
-    for c, channel in enumerate(spec.channels):
-        x, weight = v[usable[:, c], c], dur_s[usable[:, c]]
-        out[c, 5:] = 0.0, weight.sum()
-        if not len(x):
-            continue
-        if channel.kind is Kind.SPEED:
-            x = np.abs(x)
-        mean = x.sum() / len(x)
-        out[c, :4] = mean, ((x - mean) ** 2).sum(), x.min(), x.max()
-        out[c, 5] = x.sum()
-        if channel.kind is Kind.LEVEL:
-            out[c, 4] = (weight * 10.0 ** (x / 10.0)).sum() / weight.sum()
-    return out
+def _statistics(
+    spec: SensorSpec, state: State, rows: npt.NDArray[np.bool_], usable: npt.NDArray[np.bool_], start_ns: int
+) -> tuple[F8, tuple[Packed, ...]]:
+    """Summarise the usable values of one window, channel by channel, and keep those that percentiles need."""
+    of, row = np.nonzero(usable.T)  # series by series, in the order of time
+    x = state["v"][rows].astype(np.float64).T[of, row]
+    at_s = np.round((state["t"][rows] - start_ns) / NS, 3)[row]  # finer than ms is the noise of the clock's offset
+    weight_s = state["dur_s"][rows].astype(np.float64)[row]
+    counts = usable.sum(axis=0).astype(np.int64)
+    moments = summarise(x, counts, [channel.kind for channel in spec.channels], weight_s, at_s)
+    if not any(spec.keep):
+        return moments, ()
+    ends = np.cumsum(counts)
+    return moments, tuple(
+        pack(_as_counted(channel, x[end - n : end]), channel.resolution) if keep else NOTHING
+        for channel, keep, n, end in zip(spec.channels, spec.keep, counts, ends, strict=True)
+    )
+
+
+def _as_counted(channel: Channel, x: F8) -> F8:
+    """Percentiles of a speed are of its magnitude."""
+    return np.abs(x) if channel.kind is Kind.SPEED else x
 
 
 def join(parts: Sequence[Windows]) -> Windows:
@@ -151,7 +160,12 @@ def join(parts: Sequence[Windows]) -> Windows:
         slots=stacked("slots"),
         rejected=stacked("rejected"),
         missed=stacked("missed"),
+        samples=tuple(one for part in parts for one in _samples(part)) if any(part.samples for part in parts) else (),
     )
+
+
+def _samples(windows: Windows) -> tuple[Packed, ...]:
+    return windows.samples or (NOTHING,) * len(windows.series)
 
 
 def combine(bases: Iterable[Windows], period_s: int, start_ns: int, nominal: Mapping[str, int]) -> Windows:
@@ -186,15 +200,27 @@ def combine(bases: Iterable[Windows], period_s: int, start_ns: int, nominal: Map
         slots[i, 0] = max(nominal.get(name, 0), int(slots[i, 1] + slots[i, 2]), int(slots[i, 0]))
         slots[i, 3] = slots[i, 0] - slots[i, 1] - slots[i, 2]
     expected = np.array([slots[sensor_at[key[1]], 0] for key in series], np.int64)
+    shift_s = np.array([(part.start_ns - start_ns) / NS for part in parts])
     return Windows(
         period_s, start_ns, 0, series, tuple(kinds.values()), n_by_flag, expected, usable,
-        _combine_moments(moments, n), reasons, sensors, slots, rejected, missed,
+        _combine_moments(moments, n, shift_s), reasons, sensors, slots, rejected, missed, _all_samples(parts, series),
     )  # fmt: skip
 
 
-def _combine_moments(moments: F8, n: F8) -> F8:
-    """Combine [m, k, 7] moments of m windows with n [m, k] values each into [k, 7]."""
-    mean, m2, low, high, energy, total, dur_s = np.moveaxis(moments, 2, 0)
+def _all_samples(parts: Sequence[Windows], series: tuple[tuple[str, str, str, str], ...]) -> tuple[Packed, ...]:
+    """Put the kept samples of each series behind each other."""
+    if not any(part.samples for part in parts):
+        return ()
+    by_series: dict[tuple[str, str, str, str], list[Packed]] = {key: [] for key in series}
+    for part in parts:
+        for key, packed in zip(part.series, _samples(part), strict=True):
+            by_series[key].append(packed)
+    return tuple(together(own) for own in by_series.values())
+
+
+def _combine_moments(moments: F8, n: F8, shift_s: F8) -> F8:
+    """Combine [m, k, 13] moments of m windows with n [m, k] values each into [k, 13]."""
+    mean, m2, low, high, energy, total, dur_s, sin, cos, inverse, moving, first_s, last_s = np.moveaxis(moments, 2, 0)
     out = np.full(moments.shape[1:], np.nan)
     some = n.sum(axis=0) > 0
     all_n = np.where(some, n.sum(axis=0), 1.0)
@@ -210,4 +236,13 @@ def _combine_moments(moments: F8, n: F8) -> F8:
     out[:, 4] = np.where(has, power / np.where(has, weight.sum(axis=0), 1.0), np.nan)
     out[:, 5] = np.nansum(total, axis=0)
     out[:, 6] = np.nansum(dur_s, axis=0)
+    for column, of in ((7, sin), (8, cos)):
+        known = np.where(np.isnan(of), 0.0, n)
+        all_known = known.sum(axis=0)
+        summed = (known * np.nan_to_num(of)).sum(axis=0)
+        out[:, column] = np.where(all_known > 0, summed / np.where(all_known > 0, all_known, 1.0), np.nan)
+    for column, of in ((9, inverse), (10, moving)):
+        out[:, column] = np.where(np.isnan(of).all(axis=0), np.nan, np.nansum(of, axis=0))
+    out[:, 11] = np.where(some, np.where(n > 0, first_s + shift_s[:, None], np.inf).min(axis=0), np.nan)
+    out[:, 12] = np.where(some, np.where(n > 0, last_s + shift_s[:, None], -np.inf).max(axis=0), np.nan)
     return out

@@ -68,7 +68,7 @@ def test_combined_is_computed_from_all_samples(hour: tuple[SensorSpec, Block, Sl
     scale = float(usable.max()) if usable.size else 1.0
     for name, a, b in zip(MOMENTS, combined.moments[0], whole.moments[0], strict=True):
         # a mean near 0 and a small M2 are differences of large numbers: relative to what went in
-        size = {"mean": scale, "sum": scale * 60, "m2": scale**2 * 60}.get(name, 0.0)
+        size = {"mean": scale, "sum": scale * 60, "m2": scale**2 * 60, "sin": 1.0, "cos": 1.0}.get(name, 0.0)
         assert a == pytest.approx(b, rel=1e-12, abs=1e-12 * size, nan_ok=True), name
 
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pipeline_samples import START_NS, block, slots, spec, window
 
 from drivers.base import Kind
 from gateway.block import Block, Flag, Reason
 from gateway.core import revised
-from gateway.pipeline.fields import columns, window_flags
-from gateway.pipeline.windows import join
+from gateway.pipeline.fields import Percentiles, columns, window_flags
+from gateway.pipeline.windows import SensorSpec, combine, join
 
 GOOD, UNEVALUATED, SUSPECT, FAIL, MISSING = Flag.GOOD, Flag.NOT_EVALUATED, Flag.SUSPECT, Flag.FAIL, Flag.MISSING
 
@@ -72,10 +75,16 @@ def test_each_quantity_has_its_own_fields() -> None:
         "min": [True, True, False, True],
         "max": [True, True, False, True],
         "std": [True, True, False, True],
+        "se": [True, False, False, True],
+        "sel": [False, True, False, False],
+        "space_mean": [False, False, False, True],
         "sum": [False, False, True, False],
         "observed_s": [False, False, True, False],
-        **dict.fromkeys(("n", "expected", "capture", "flag", "n_suspect", "n_fail"), [True] * 4),
+        **dict.fromkeys(("first_s", "last_s", "n", "expected", "capture", "flag", "n_suspect", "n_fail"), [True] * 4),
     }
+    assert fields["sel"][1] == pytest.approx(75.68 + 10 * math.log10(3), abs=0.005)
+    assert fields["space_mean"][3] == pytest.approx(2 / (1 / 10 + 1 / 12))
+    assert (fields["first_s"][0], fields["last_s"][0]) == (0.5, 2.5)
     assert fields["leq"][1] == pytest.approx(75.68, abs=0.005)
     assert (fields["mean"][0], fields["mean"][3]) == (2.5, 11.0)
     assert fields["n_suspect"] == [1.0, 0.0, 0.0, 0.0]
@@ -109,3 +118,63 @@ def test_a_revision_takes_back_reasons_that_are_gone() -> None:
     assert {name: fields[name] for name in fields if name.startswith("r_")} == {
         f"r_{str(reason.name).lower()}": [0.0] for reason in Reason
     }
+
+
+def test_directions_are_averaged_on_the_circle() -> None:
+    fields = columns(window(spec(Kind.ANGLE), block([350.0, 10.0, 30.0])), 0.0)
+    assert fields["mean"][0] == pytest.approx(10.0)
+    assert fields["resultant"][0] == pytest.approx((1 + 2 * math.cos(math.radians(20))) / 3)
+    assert not {"min", "max", "std", "se"} & set(fields)
+    opposite = columns(window(spec(Kind.ANGLE), block([0.0, 180.0])), 0.0)
+    assert "mean" not in opposite, "two opposite directions have no mean"
+    assert opposite["resultant"][0] == pytest.approx(0.0, abs=1e-12)
+
+
+def kept(kind: Kind) -> SensorSpec:
+    return replace(spec(kind, events=kind is Kind.SPEED), keep=(True,))
+
+
+def test_percentiles_are_named_as_the_field_names_them() -> None:
+    asked = Percentiles(scalar=(10.0, 50.0, 90.0), level=(10.0, 90.0), speed=(85.0,), least_speeds=4)
+    scalar = window(kept(Kind.SCALAR), block([1.0, 2.0, 3.0, 4.0, 5.0]))
+    level = window(replace(kept(Kind.LEVEL), sensor="n"), block([40.0, 50.0, 60.0, 70.0, 80.0]))
+    speed = window(replace(kept(Kind.SPEED), sensor="s"), block([-10.0, 12.0, 14.0, -20.0, 11.0]))
+    fields = columns(join([scalar, level, speed]), 0.0, asked)
+    assert {name for name in fields if name[0] in "plv" and name[1:].isdigit()} == {
+        "p10",
+        "p50",
+        "p90",
+        "l10",
+        "l90",
+        "v85",
+    }
+    assert (fields["p10"][0], fields["p50"][0], fields["p90"][0]) == pytest.approx((1.4, 3.0, 4.6))
+    assert (fields["l10"][1], fields["l90"][1]) == pytest.approx((76.0, 44.0)), "L10 is exceeded 10 % of the time"
+    assert fields["v85"][2] == 14.0, "rank 4 of 5, never interpolated, whatever the direction"
+
+
+def test_too_few_speeds_have_no_v85() -> None:
+    speed = window(kept(Kind.SPEED), block([10.0] * 19))
+    assert "v85" not in columns(speed, 0.0, Percentiles(speed=(85.0,), least_speeds=20))
+
+
+@given(st.lists(st.lists(st.floats(-1e6, 1e6), max_size=30), min_size=1, max_size=6))
+def test_percentiles_of_an_hour_are_those_of_its_samples(minutes: list[list[float]]) -> None:
+    asked = Percentiles(scalar=(0.0, 10.0, 50.0, 99.0, 100.0))
+    parts = [
+        window(
+            kept(Kind.SCALAR),
+            block(values, [i * 60 + k for k in range(len(values))]) if values else Block.empty(1, START_NS),
+            start_s=i * 60,
+        )
+        for i, values in enumerate(minutes)
+    ]
+    hour = combine(parts, 360, START_NS, {"place": 360})
+    fields = columns(hour, 0.0, asked)
+    everything = [value for values in minutes for value in values]
+    for p in asked.scalar:
+        found = fields.get(f"p{p:g}", [None])[0]
+        if everything:
+            assert found == pytest.approx(np.percentile(everything, p), rel=1e-9, abs=1e-9)
+        else:
+            assert found is None

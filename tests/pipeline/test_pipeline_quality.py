@@ -14,9 +14,9 @@ from pipeline_samples import block, rows_of
 
 from drivers.base import Mark
 from gateway.block import Block, Flag, Reason
-from gateway.core import _arrays, _plain
 from gateway.pipeline.quality import FlatLineTest, RangeTest, gross_range, mark_flags, worse
 from gateway.pipeline.stage import Stage, State
+from gateway.state import _arrays, _plain
 
 NAN = math.nan
 # Spans fail 0..100, suspect 10..90: the example of the QARTOD manual's shape, ends included as in ioos_qc.
