@@ -17,6 +17,7 @@ PURPOSE = {
     "bridge": "from the broker into the store",
     "check": "errors in SITE",
     "status": "what the gateway last said of itself",
+    "scan": "Find the sensors that are connected",
     "drivers": "sensors that can be connected",
     "decode": "bytes that a sensor sent",
 }
