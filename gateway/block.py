@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum, IntFlag
 from typing import NamedTuple
 
@@ -19,6 +19,7 @@ I4 = npt.NDArray[np.int32]
 class Flag(IntEnum):
     """QARTOD flags (IODE L34): the scheme is named `QARTOD` wherever flags are published."""
 
+    ABSENT = 0  # nothing was due in this row: no reading, and counted nowhere; never published
     GOOD = 1
     NOT_EVALUATED = 2
     SUSPECT = 3
@@ -28,6 +29,11 @@ class Flag(IntEnum):
 
 FLAGS = (Flag.GOOD, Flag.NOT_EVALUATED, Flag.SUSPECT, Flag.FAIL, Flag.MISSING)
 SCHEME = "QARTOD"
+
+
+def usable(flag: U1) -> npt.NDArray[np.bool_]:
+    """Tell which values enter statistics: flags 1 to 3, never 4, 9 or what was not due."""
+    return (flag >= Flag.GOOD) & (flag <= Flag.SUSPECT)
 
 
 class Reason(IntFlag):
@@ -71,6 +77,15 @@ class Block:
             raise ValueError("Block: t and v differ in length")
         if n > 1 and bool((np.diff(self.t) < 0).any()):
             raise ValueError("Block: time runs backwards")
+
+    def beside(self, v: F8, flag: U1, reason: U2) -> Block:
+        """Return the block with further channels [n, k] behind its own."""
+        return replace(
+            self,
+            v=np.concatenate([self.v, v], axis=1),
+            flag=np.concatenate([self.flag, flag], axis=1),
+            reason=np.concatenate([self.reason, reason], axis=1),
+        )
 
     @classmethod
     def empty(cls, channels: int, until_ns: int) -> Block:

@@ -12,6 +12,7 @@ from gateway.board import Source
 from gateway.config import Config, DerivedConfig, Problem, SensorConfig, Sources
 from gateway.pipeline.derive import DERIVATIONS, Derivation, Part
 from gateway.rules import RESERVED, bad_option
+from gateway.stages import channels_of
 
 Key = tuple[str | int, ...]
 NO_INPUT = "is made at the end of a window: too late to be told"
@@ -29,7 +30,11 @@ class Known(NamedTuple):
 def joins(config: Config, sources: Sources) -> Iterator[Problem]:
     """Find everything that is wrong between sensors."""
     known = Known(
-        {sensor.name: _units(DRIVERS[sensor.driver].channels) for sensor in config.sensor if sensor.driver in DRIVERS},
+        {
+            sensor.name: _units(channels_of(config, sensor, DRIVERS[sensor.driver]))
+            for sensor in config.sensor
+            if sensor.driver in DRIVERS
+        },
         dict.fromkeys((one.name for one in config.derived), NO_INPUT),
         {sensor.name for sensor in config.sensor if sensor.driver not in DRIVERS},
     )

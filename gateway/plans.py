@@ -7,20 +7,17 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
 
-import numpy as np
-
 from drivers import DRIVERS
 from drivers.base import Driver, Kind
 from gateway.board import Source
-from gateway.config import Config, QualityConfig, SensorConfig, to_json
+from gateway.config import Config, SensorConfig, to_json
 from gateway.core import Plan
 from gateway.ingest import Reader
 from gateway.joins import options_of
 from gateway.pipeline.derive import DERIVATIONS, At, Derived
-from gateway.pipeline.quality import FlatLineTest, RangeTest
-from gateway.pipeline.stage import Stage
 from gateway.pipeline.windows import DutyTimes, SensorSpec
 from gateway.rules import NS, slot_ns
+from gateway.stages import stages
 
 
 def plans(config: Config, extra: tuple[tuple[SensorConfig, Driver], ...] = ()) -> dict[str, Plan]:
@@ -42,10 +39,13 @@ def plan(config: Config, sensor: SensorConfig, driver: Driver) -> Plan:
     reader = Reader(driver, driver.defaults() | sensor.options, slot, warm_up_ns)
     # A part that counts may see nothing, and say so in a good frame without a row: its slots are an event part's.
     events = reader.events or any(channel.kind is Kind.COUNT for channel in driver.channels)
-    spec = SensorSpec(sensor.name, driver.domain, driver.channels, slot, events, duty_times(sensor, driver))
+    line = stages(config, sensor, driver, events=events)
+    spec = SensorSpec(
+        sensor.name, driver.domain, line.channels, slot, events, duty_times(sensor, driver), eventful=line.eventful
+    )
     said = to_json([replace(sensor, inputs={}), tests, slot])  # what it is told does not change how it is read
     name = hashlib.sha256(said).hexdigest()[:12]
-    return Plan(name, reader, _stages(driver, tests, slot), spec)
+    return Plan(name, reader, line.steps, spec)
 
 
 def derived(config: Config) -> tuple[Derived, ...]:
@@ -79,18 +79,3 @@ def duty_times(sensor: SensorConfig, driver: Driver) -> DutyTimes | None:
         return None
     from_ns = round(driver.duty.warm_up_s * NS)
     return DutyTimes(sensor.duty.period_s * NS, from_ns, from_ns + sensor.duty.on_s * NS)
-
-
-def _stages(driver: Driver, tests: list[QualityConfig], slot: int) -> tuple[Stage, ...]:
-    spans = [test.range or (channel.lo, channel.hi) for test, channel in zip(tests, driver.channels, strict=True)]
-    suspect = [test.suspect_range or span for test, span in zip(tests, spans, strict=True)]
-    stages: list[Stage] = [
-        RangeTest(
-            np.array([lo for lo, _ in spans], np.float64), np.array([hi for _, hi in spans], np.float64),
-            np.array([lo for lo, _ in suspect], np.float64), np.array([hi for _, hi in suspect], np.float64),
-        )
-    ]  # fmt: skip
-    if any(test.stuck_s or test.stuck_fail_s for test in tests):
-        n = [(int(test.stuck_s * NS / slot), int(test.stuck_fail_s * NS / slot)) for test in tests]
-        stages.append(FlatLineTest(tuple(a for a, _ in n), tuple(b for _, b in n), tuple(t.tolerance for t in tests)))
-    return tuple(stages)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from drivers.base import Channel, Kind
-from gateway.block import F8, FLAGS, I8, MOMENTS, NOTHING, REASONS, Block, Flag, Packed, Slots, Windows
+from gateway.block import F8, FLAGS, I8, MOMENTS, NOTHING, REASONS, Block, Packed, Slots, Windows, usable
 from gateway.ledger import FAULTS, MISSES, places, settle
 from gateway.pipeline.samples import pack, together
 from gateway.pipeline.stage import State
@@ -42,6 +42,7 @@ class SensorSpec:
     events: bool = False
     duty: DutyTimes | None = None
     keep: tuple[bool, ...] = ()  # of each channel: are its samples kept for percentiles; empty: of none
+    eventful: tuple[bool, ...] = ()  # of each channel: its slots are those in which the part was alive; empty: `events`
 
     def series(self) -> tuple[tuple[str, str, str, str], ...]:
         """Name the series of this sensor: (domain, sensor, channel, unit)."""
@@ -93,18 +94,17 @@ def close(spec: SensorSpec, state: State, start_ns: int, period_s: int) -> tuple
     k = state["slot_t"][of_slots] // spec.slot_ns
     account = settle(k, state["slot_code"][of_slots], expected, events=spec.events)
     flag = state["flag"][rows]
-    usable = flag <= Flag.SUSPECT
+    fit = usable(flag)
     n_by_flag = np.stack([(flag == level).sum(axis=0) for level in FLAGS], axis=1).astype(np.int64)
     place, inside = places(state["t"][rows] // spec.slot_ns, expected)
     seen = np.zeros((len(expected), len(spec.channels)), np.bool_)
     for c in range(len(spec.channels)):
-        seen[place[usable[:, c] & inside], c] = True
-    usable_slots = (
-        np.full(len(spec.channels), account.valid, np.int64) if spec.events else seen.sum(axis=0).astype(np.int64)
-    )
+        seen[place[fit[:, c] & inside], c] = True
+    alive = np.array(spec.eventful or (spec.events,) * len(spec.channels))
+    usable_slots = np.where(alive, account.valid, seen.sum(axis=0)).astype(np.int64)
     bits = np.array(REASONS, np.uint16)
     reasons = ((state["reason"][rows][:, :, None] & bits) != 0).sum(axis=0).astype(np.int64)
-    moments, samples = _statistics(spec, state, rows, usable, start_ns)
+    moments, samples = _statistics(spec, state, rows, fit, start_ns)
     slots = np.array([[*account.sums(), account.extra, int(state["late"][0])]], np.int64)
     return after, Windows(
         period_s, start_ns, 0, spec.series(), tuple(channel.kind for channel in spec.channels), n_by_flag,
@@ -114,14 +114,14 @@ def close(spec: SensorSpec, state: State, start_ns: int, period_s: int) -> tuple
 
 
 def _statistics(
-    spec: SensorSpec, state: State, rows: npt.NDArray[np.bool_], usable: npt.NDArray[np.bool_], start_ns: int
+    spec: SensorSpec, state: State, rows: npt.NDArray[np.bool_], fit: npt.NDArray[np.bool_], start_ns: int
 ) -> tuple[F8, tuple[Packed, ...]]:
     """Summarise the usable values of one window, channel by channel, and keep those that percentiles need."""
-    of, row = np.nonzero(usable.T)  # series by series, in the order of time
+    of, row = np.nonzero(fit.T)  # series by series, in the order of time
     x = state["v"][rows].astype(np.float64).T[of, row]
     at_s = np.round((state["t"][rows] - start_ns) / NS, 3)[row]  # finer than ms is the noise of the clock's offset
     weight_s = state["dur_s"][rows].astype(np.float64)[row]
-    counts = usable.sum(axis=0).astype(np.int64)
+    counts = fit.sum(axis=0).astype(np.int64)
     moments = summarise(x, counts, [channel.kind for channel in spec.channels], weight_s, at_s)
     if not any(spec.keep):
         return moments, ()
