@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import select
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,11 +41,15 @@ class Rig:
     clock: Clock
     address: int
     told: list[Values] = field(default_factory=list)
+    context: bytes = b""
 
     def say(self, script: Script) -> Answer:
-        """Say a script over the link, with default options and inputs."""
+        """Say a script over the link, with default options and inputs; what setup is answered is the context."""
         inputs, options = self.driver.default_inputs(), self.driver.defaults()
-        return run(lambda step: self.link.transfer(self.address, step), script, inputs, options)
+        answer = run(lambda step: self.link.transfer(self.address, step), script, inputs, options)
+        if script is self.driver.setup and answer.miss is None:
+            self.context = answer.frame
+        return answer
 
     def listen(self, for_s: float) -> bytes:
         """Return what a stream says meanwhile."""
@@ -58,11 +62,13 @@ class Rig:
 
 
 @contextmanager
-def rig(driver: Driver, directory: Path, **options: Any) -> Iterator[Rig]:
-    """Put the twin of a driver on a link of its own."""
-    clock = Clock(NOON_NS, RATE)
+def rig(
+    driver: Driver, directory: Path, between: Callable[[Any], Any] = lambda twin: twin, rate: float = RATE
+) -> Iterator[Rig]:
+    """Put the twin of a driver on a link of its own; `between` may stand between the two."""
+    clock = Clock(NOON_NS, rate)
     timeline, told = Timeline(clock), list[Values]()
-    twin = TWINS[driver.name](Street(7), lambda t_s, values: told.append(values), **options)
+    twin = between(TWINS[driver.name](Street(7), lambda t_s, values: told.append(values)))
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="world")
     thread.start()
