@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
@@ -24,6 +25,7 @@ from typing import Any
 
 from drivers.base import Fault, Miss
 from gateway import history
+from gateway.demo import at_ports
 
 ROOT = Path(__file__).parents[1]
 RSS_LIMIT_MB = 70.0
@@ -108,9 +110,9 @@ def commit() -> str:
 def site_text(folder: Path) -> str:
     """Put the simulator's paths in the place of names."""
     text = (ROOT / "configs/crossroads.toml").read_text(encoding="utf-8")
-    text = re.sub(r'port = "([^"]+)"', rf'port = "{folder}/sim/\1"', text)
-    text = re.sub(r'bus = "([^"]+)"', rf'bus = "unix:{folder}/sim/\1.sock"', text)
-    return HEAD.format(base=ROOT / "configs/base.toml", folder=folder) + text
+    names = {str(one[key]): key for one in tomllib.loads(text)["sensor"] for key in ("port", "bus") if key in one}
+    paths = {name: f"{folder}/sim/{name}" + (".sock" if key == "bus" else "") for name, key in names.items()}
+    return HEAD.format(base=ROOT / "configs/base.toml", folder=folder) + at_ports(text, paths)
 
 
 def rss_mb(pid: int) -> float:

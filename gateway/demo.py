@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -11,16 +12,13 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from gateway.broker import HOST, EmbeddedBroker, free_port
 from gateway.clock import Clock
 from gateway.outbox import read_account
-
-if TYPE_CHECKING:
-    pass
 
 GATEWAY_STOP_S = 25.0  # up to 15 s for receipts, and the rest of a stop
 DOMAINS = ("air", "noise", "traffic", "weather")
@@ -223,8 +221,6 @@ def configs() -> Path:
 
 def site_text(ports: dict[str, str], port: int, settings: Settings, bridge: str = "bridge") -> str:
     """Write the demo's site file: the sensors of configs/demo.toml at the simulator's ports."""
-    import tomllib
-
     text = SITE.format(
         base=json.dumps(str(configs() / "base.toml")),
         bridge=bridge,
@@ -237,12 +233,14 @@ def site_text(ports: dict[str, str], port: int, settings: Settings, bridge: str 
         mqtt=settings.mqtt,
         store=settings.store,
     )
-    sensors = tomllib.loads((settings.sensors or configs() / "demo.toml").read_text())["sensor"]
-    for sensor in sensors:
-        lines = ["[[sensor]]", f'name = "{sensor["name"]}"', f'driver = "{sensor["driver"]}"']
-        if "bus" in sensor:
-            lines += [f'bus = "unix:{ports.get(sensor["bus"], sensor["bus"])}"', f"address = {sensor['address']}"]
-        else:
-            lines.append(f'port = "{ports.get(sensor["port"], sensor["port"])}"')
-        text += "\n".join(lines) + "\n\n"
-    return text
+    return text + at_ports((settings.sensors or configs() / "demo.toml").read_text(), ports)
+
+
+def at_ports(text: str, ports: dict[str, str]) -> str:
+    """Put the simulator's paths in the place of the names that a file of sensors gives its ports and buses."""
+
+    def placed(line: re.Match[str]) -> str:
+        key, name = line["key"], line["name"]
+        return f"{key} = {json.dumps(('unix:' if key == 'bus' else '') + ports.get(name, name))}"
+
+    return re.sub(r'^(?P<key>port|bus) *= *"(?P<name>[^"]*)"', placed, text, flags=re.MULTILINE)

@@ -74,6 +74,9 @@ def _print(now: dict[str, Any], age_s: float, *, alive: bool) -> None:
                 flag = FLAG_WORDS.get(int(row["flag"] or 0), "?")
                 value = f"{row['channel']} {shown(row['value'])} {unit_shown(row['unit'])}".rstrip()
                 typer.echo(f"    {value} ({row['statistic']} of {row['period_s']} s, {flag})")
+        for told in now.get("inputs", ()):
+            if told["sensor"] == sensor["name"] and told["source"] and told["reason"]:
+                typer.echo(f"    is told {told['input']} = {told['value']:g}: {told['source']} is {told['reason']}")
     broker, ledger = now["broker"], now["ledger"]
     state = "connected" if broker["connected"] else "NOT connected"
     typer.echo(f"broker: {state}, {broker['queued']} messages wait for their receipt")

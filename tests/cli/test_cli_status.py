@@ -68,6 +68,14 @@ def test_troubles_are_said_with_what_to_do(tmp_path: Path) -> None:
     assert "attic (bme280): never heard" in lines
 
 
+def test_what_a_part_is_told_is_said_when_it_is_not_what_was_measured(tmp_path: Path) -> None:
+    told = {"sensor": "pm-north", "input": "humidity", "source": "weather.humidity", "value": 50.0, "defaults": 3}
+    old = status(said(tmp_path, inputs=[told | {"reason": "too old"}])).stdout
+    assert "    is told humidity = 50: weather.humidity is too old" in old.splitlines()
+    assert "is told" not in status(said(tmp_path, inputs=[told | {"reason": ""}])).stdout
+    assert "is told" not in status(said(tmp_path, inputs=[told | {"reason": "no source", "source": ""}])).stdout
+
+
 def test_the_age_of_a_reading_grows_with_the_age_of_the_file(tmp_path: Path) -> None:
     lines = status(said(tmp_path, ago_s=40)).stdout.splitlines()
     assert any(line in lines for line in (f"pm-north (sds011): heard {n} s ago" for n in (41, 42, 43)))
