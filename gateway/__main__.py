@@ -10,7 +10,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import typer
 
-from gateway.cli import bridge, check, decode, demo, drivers, run, scan, status
+from gateway.cli import bridge, check, dead_letters, decode, demo, drivers, run, scan, status
 
 app = typer.Typer(
     help="Read urban sensors, check and aggregate their readings, deliver them to a time-series store.",
@@ -21,6 +21,7 @@ app = typer.Typer(
 )
 for verb in (demo.demo, run.run, bridge.bridge, check.check, status.status, scan.scan, drivers.drivers, decode.decode):
     app.command()(verb)
+app.add_typer(dead_letters.dead_letters, name="dead-letters")
 
 
 def main() -> None:

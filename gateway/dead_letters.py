@@ -25,11 +25,11 @@ class DeadLetters:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
         self._n = 0
 
     def keep(self, letter: DeadLetter) -> Path:
         """Write a letter durably; return its file. Raises OSError."""
+        self._folder.mkdir(parents=True, exist_ok=True)
         while (path := self._folder / f"{letter.t_ns}-{self._n:06d}{SUFFIX}").exists():
             self._n += 1
         self._n += 1
@@ -38,12 +38,20 @@ class DeadLetters:
             file.write(msgspec.json.encode(letter))
             os.fsync(file.fileno())
         fresh.replace(path)
+        self._sync_folder()  # else the name may not survive a power cut, and the broker has been told to forget
+        return path
+
+    def drop(self, path: Path) -> None:
+        """Delete a letter durably; raises OSError."""
+        path.unlink(missing_ok=True)
+        self._sync_folder()
+
+    def _sync_folder(self) -> None:
         folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            os.fsync(folder)  # else the name may not survive a power cut, and the broker has been told to forget
+            os.fsync(folder)
         finally:
             os.close(folder)
-        return path
 
     def letters(self) -> Iterator[tuple[Path, DeadLetter]]:
         """Yield all letters, oldest first."""

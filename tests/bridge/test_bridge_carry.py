@@ -254,8 +254,8 @@ def test_no_bytes_and_no_topic_bring_the_bridge_down(
 
 
 def test_a_letter_that_cannot_be_written_is_not_acknowledged(bridge: QuietBridge, tmp_path: Path) -> None:
-    (tmp_path / "dead-letters").rmdir()
-    with pytest.raises(FileNotFoundError):
+    (tmp_path / "dead-letters").write_text("a file where the folder should be")
+    with pytest.raises(FileExistsError):
         bridge.carry([delivery(1, b"x")])
     assert bridge.acked == []
 
