@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-servers check bench format clean
+.PHONY: help setup demo test test-servers test-system check bench format clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -23,11 +23,14 @@ setup: $(READY) ## Create .venv with pinned versions
 demo: $(READY) ## Run the main job with simulated sensors; ARGS="--for 60 --plain --json" for scripts
 	@$(BIN)/gateway demo $(ARGS)
 
-test: $(READY) ## All tests that need no server (skips what is not installed)
-	$(BIN)/pytest -n 2 -m "not servers" $(ARGS)
+test: $(READY) ## Tests that need no server and start no whole gateway
+	$(BIN)/pytest -n 3 --dist worksteal -m "not servers" --ignore tests/system $(ARGS)
 
 test-servers: $(READY) ## Tests against real mosquitto, InfluxDB 1.x and VictoriaMetrics
 	$(BIN)/pytest -m servers $(ARGS)
+
+test-system: $(READY) ## Whole gateways as processes: killed, unplugged, without a broker, reloaded
+	$(BIN)/pytest -n 2 -m "not servers" tests/system $(ARGS)
 
 check: $(READY) ## Format, lint, types, import rules
 	$(BIN)/ruff format --check .
