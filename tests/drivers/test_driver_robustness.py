@@ -15,7 +15,11 @@ from drivers import DRIVERS
 from drivers.base import Decoded, Driver, Fault, Mark
 
 BY_NAME = pytest.mark.parametrize("driver", DRIVERS.values(), ids=lambda driver: driver.name)
-WITH_A_CHECK = ("sds011", "sen55")
+# What they say carries no sum, or a part of it does not: a flipped bit may be another value.
+WITHOUT_A_CHECK = (
+    "ads1115", "bme280", "bme680", "cem_dt8852", "kld7", "ld2451", "lidar_lite", "nsrt_mk4", "ops243", "pcb_artists",
+    "tfluna_i2c",
+)  # fmt: skip
 
 
 def assert_sound(driver: Driver, frames: Sequence[bytes], decoded: Decoded) -> None:
@@ -62,7 +66,7 @@ def test_no_flipped_bit_upsets_decode(vector: Vector) -> None:
         decode(vector, flipped)
 
 
-@pytest.mark.parametrize("vector", [v for v in GOOD if v.driver.name in WITH_A_CHECK], ids=repr)
+@pytest.mark.parametrize("vector", [v for v in GOOD if v.driver.name not in WITHOUT_A_CHECK], ids=repr)
 def test_a_check_finds_every_flipped_bit(vector: Vector) -> None:
     for flipped in flips(vector.data):
         assert decode(vector, flipped).fault[0] != Fault.OK
@@ -115,7 +119,7 @@ def any_options(driver: Driver) -> st.SearchStrategy[dict[str, bool | int | floa
 
 
 @BY_NAME
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_decode_is_total_and_a_batch_is_its_frames_one_by_one(driver: Driver, data: st.DataObject) -> None:
     frames = data.draw(st.lists(any_frame(driver), max_size=6))
