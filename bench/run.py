@@ -49,15 +49,13 @@ def _measure(one: demo.Demo) -> dict[str, float | str]:
 
 def _first_frame(one: demo.Demo, started: float) -> float:
     """Wait until the raw log holds a frame or chunk of any sensor."""
-    from gateway.rawlog import read_segment, segments
+    from gateway.rawlog import read
     from gateway.record import RecordKind
 
-    folder = one.folder / "gateway" / "raw"
     while time.monotonic() - started < 30:
-        for number in segments(folder) if folder.is_dir() else []:
-            for _, records in read_segment(folder / f"{number:08d}.raw", number, 0):
-                if any(record.kind in (RecordKind.FRAME, RecordKind.CHUNK) for record in records):
-                    return time.monotonic() - started
+        for _, records in read(one.folder / "gateway"):
+            if any(record.kind in (RecordKind.FRAME, RecordKind.CHUNK) for record in records):
+                return time.monotonic() - started
         time.sleep(0.02)
     return float("nan")
 

@@ -234,10 +234,11 @@ class Decoded:
 
     def __post_init__(self) -> None:
         """Refuse shapes that do not belong together."""
-        rows, frames = len(self.frame), len(self.fault)
+        rows = len(self.frame)
         if self.values.shape != self.mark.shape or self.values.shape[0] != rows:
             raise ValueError("Decoded: values, mark and frame must have the same number of rows")
-        if rows and not (int(self.frame.min()) >= 0 and int(self.frame.max()) < frames):
+        of = self.frame.view(np.uint32)  # less than 0 is, without a sign, beyond them all
+        if rows and of[of.argmax()] >= len(self.fault):
             raise ValueError("Decoded: a row names a frame that is not there")
 
 
@@ -255,6 +256,14 @@ class Identify:
     script: Script
     match: Callable[[bytes], bool]
     sure: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """How a part tells its serial number before its setup; a part that is busy and tells none stays who it was."""
+
+    script: Script
+    serial: Callable[[bytes], str]  # of the kept replies; total: empty where they do not tell
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,6 +291,7 @@ class Driver:
     identify: Identify | None = None
     shutdown: Script = ()
     family: str = ""  # the folder, where several parts share one
+    identity: Identity | None = None
     opcode: Callable[[bytes], bytes] | None = None  # of drivers.opcodes; None: commands are known by all their bytes
 
     @property

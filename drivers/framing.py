@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,7 @@ Check = Callable[[bytes], bool]
 CheckRows = Callable[[U1], npt.NDArray[np.bool_]]
 
 CHUNK = 64  # garbage comes out in runs of at most this many bytes
+FEW = 8  # so many bytes are looked for one after the other
 FRAME, BAD_CHECK, GARBAGE = PieceKind.FRAME, PieceKind.BAD_CHECK, PieceKind.GARBAGE
 
 
@@ -74,7 +76,7 @@ class HeadFramer:
 
         Garbage ends where a frame may begin, a frame that failed where a good one begins. None while that is open.
         """
-        firsts = {head[:1] for head in self.heads}
+        firsts = _firsts(self.heads)
         at = start
         while (at := _find_first(buffer, firsts, at + 1, limit)) >= 0:
             length = self.claim(buffer, at)
@@ -88,8 +90,16 @@ class HeadFramer:
         return None if limit > len(buffer) and not final else min(limit, len(buffer))
 
 
-def _find_first(buffer: bytes, firsts: set[bytes], start: int, stop: int) -> int:
+@cache
+def _firsts(heads: tuple[bytes, ...]) -> frozenset[int]:
+    """Collect the bytes with which a head begins."""
+    return frozenset(head[0] for head in heads)
+
+
+def _find_first(buffer: bytes, firsts: frozenset[int], start: int, stop: int) -> int:
     """Find the first of some bytes in buffer[start:stop]; -1 if there is none."""
+    if len(firsts) > FEW:  # where nearly any byte may begin a frame, the next one mostly does
+        return next((at for at in range(start, min(stop, len(buffer))) if buffer[at] in firsts), -1)
     return min((at for first in firsts if (at := buffer.find(first, start, stop)) >= 0), default=-1)
 
 

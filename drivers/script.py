@@ -26,8 +26,15 @@ class Step(NamedTuple):
     drain: bool = False
 
 
+class Damaged(bytes):
+    """A reply that came whole, but whose check does not fit: evidence of trouble on the line, and no answer."""
+
+
 class Answer(NamedTuple):
-    """The frame of a script (its kept replies joined), or the reason why there is none."""
+    """The frame of a script (its kept replies joined), or the reason why there is none.
+
+    With a `miss` there may be a frame all the same: what came in the end was the awaited reply, but damaged.
+    """
 
     frame: bytes = b""
     miss: Miss | None = None
@@ -47,6 +54,7 @@ def converse(script: Script, inputs: Inputs, options: Options) -> Generator[Step
         tx = _said(command.tx, inputs, options)
         expect = None if command.expect is None else _said(command.expect, inputs, options)
         reply: Reply = Miss.NOT_READY
+        damaged = b""
         for attempt in range(command.tries):
             again = attempt > 0 and command.until is not None
             if again and command.poll_s:
@@ -55,14 +63,18 @@ def converse(script: Script, inputs: Inputs, options: Options) -> Generator[Step
             while _is_stale(expect, reply) and skipped < MAX_SKIPPED:
                 skipped += 1
                 reply = yield Step(b"", command.rx, 0.0, command.timeout_s, command.settle_s)
-            if _is_stale(expect, reply) or (isinstance(reply, bytes) and not _satisfied(command, reply)):
+            damaged = b""
+            if isinstance(reply, Damaged):
+                damaged, reply = reply if expect is None or reply.startswith(expect) else b"", Miss.TIMEOUT
+            elif _is_stale(expect, reply) or (isinstance(reply, bytes) and not _satisfied(command, reply)):
                 reply = Miss.NOT_READY
             if isinstance(reply, bytes):
                 break
         if isinstance(reply, Miss):
             if command.nack_ok:
                 continue
-            return Answer(b"", reply, command.name, skipped)
+            frame = b"".join((*kept, damaged)) if damaged and command.keep else b""
+            return Answer(frame, reply, command.name, skipped)
         if command.keep and command.rx:
             kept.append(reply)
     return Answer(b"".join(kept), None, "", skipped)
@@ -85,6 +97,8 @@ def _said(tx: Tx, inputs: Inputs, options: Options) -> bytes:
 
 
 def _is_stale(expect: bytes | None, reply: Reply) -> bool:
+    if isinstance(reply, Damaged):
+        return False  # the line has been silent since: nothing else is coming
     return expect is not None and isinstance(reply, bytes) and not reply.startswith(expect)
 
 

@@ -10,7 +10,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import typer
 
-from gateway.cli import bridge, check, dead_letters, decode, demo, drivers, run, scan, status
+from gateway.cli import bridge, check, dead_letters, decode, demo, drivers, ledger, run, scan, status, verify
 
 app = typer.Typer(
     help="Read urban sensors, check and aggregate their readings, deliver them to a time-series store.",
@@ -19,7 +19,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (demo.demo, run.run, bridge.bridge, check.check, status.status, scan.scan, drivers.drivers, decode.decode):
+for verb in (
+    demo.demo, run.run, bridge.bridge, check.check, status.status, ledger.ledger, verify.verify, scan.scan,
+    drivers.drivers, decode.decode,
+):  # fmt: skip
     app.command()(verb)
 app.add_typer(dead_letters.dead_letters, name="dead-letters")
 

@@ -13,15 +13,18 @@ from typing import Any
 
 import msgspec
 
-from gateway import health
+from gateway import health, in_force
 from gateway.acquire import Recorder, Timeline
 from gateway.board import NoticeBoard, Posted, Source
+from gateway.calibrations import Watch
+from gateway.certificates import on_line
 from gateway.clock import Clock
+from gateway.commit import fields_of
 from gateway.config import Config, SensorConfig, from_json
 from gateway.core import Plan
 from gateway.journal import Journal, terms
 from gateway.links import Owners
-from gateway.pipeline.fields import columns
+from gateway.outlook import Outlook
 from gateway.plans import plans
 from gateway.polling import BusOwner
 from gateway.publish import Extra, Publisher, Status
@@ -29,13 +32,16 @@ from gateway.publish import Terms as BrokerTerms
 from gateway.record import ConfigRecord, Record, RecordKind, Tick, encode
 from gateway.status import Latest, describe, program, status
 from gateway.supervise import Alarms
-from gateway.tls import tls_context
+from gateway.tls import contexts
 
 log = logging.getLogger(__name__)
 NS = 1_000_000_000
 FIRST_BATCHES_S = 10.0  # right after the start batches are short, so that a technician sees the first frame
 FIRST_BATCH_S = 0.25
 DRAIN_S = 15.0
+IN_SHORT = (
+    "v", "t_ns", "alarms", "broker", "ledger", "links", "inputs", "account", "outbox", "forecast", "delivery",
+)  # fmt: skip
 STUCK_S = 30.0  # an owner that has not passed its loop for so long keeps the watchdog hungry
 
 
@@ -52,8 +58,10 @@ class App:
         self._notices = NoticeBoard()
         self._owners = Owners(self._recorder, self._timeline, self._notices)
         self._journal = Journal(config, _plans(config), self._timeline, self._alarms)
+        self._calibrations = Watch(self._alarms, self._tell_event)
         self._latest = Latest()
         self._board = health.Board(config.gateway.data_dir, clock)
+        self._outlook = Outlook(config.gateway.data_dir, clock)
         self._reload: tuple[Config, int] | None = None
         self._stop = asyncio.Event()
         self._last_batch_ns = self._started_ns = clock.mono_ns()
@@ -70,6 +78,7 @@ class App:
             self._publisher = Publisher(
                 _broker_terms(self._config), journal.outbox, self._clock, journal.disk, self._connection_status
             )
+            await journal.on_disk(self._open_outlook)
             async with asyncio.TaskGroup() as self._tasks:
                 await self._live()
         finally:
@@ -82,6 +91,7 @@ class App:
         self._owners.start(self._config, self._tasks)
         batches = self._tasks.create_task(self._batches())
         jobs = [self._tasks.create_task(job()) for job in (self._beats, self._measures)]
+        self._follow_calibrations()
         self._tell_meta()
         health.notify("READY=1", f"STATUS=gateway {self._config.gateway.name} is running")
         log.info("gateway %s: %d sensors", self._config.gateway.name, len(self._config.sensor))
@@ -95,6 +105,7 @@ class App:
         await self._batch()
         await self._journal.close()
         await self._drain()
+        self._outlook.keep()
         sending.cancel()
 
     async def _drain(self) -> None:
@@ -120,6 +131,8 @@ class App:
     async def _batch(self) -> None:
         """Log, feed and, if a period closed, commit what acquisition has gathered."""
         self._journal.follow_clock()
+        if self._follow_calibrations():
+            self._tell_meta()
         records = self._recorder.drain()
         now = self._clock.mono_ns()
         tick_ns = self._owners.tick_ns(now)
@@ -132,14 +145,15 @@ class App:
         await self._journal.sync_if_due()
         done = await self._journal.commit()
         for windows in done:
-            self._latest.take(windows, columns(windows, self._config.windows.min_capture))
+            self._latest.take(windows, fields_of(windows, self._journal.committer.terms))
         if done:
+            if self._outlook.count():
+                await self._journal.on_disk(lambda: self._outlook.weigh(self._config.gateway.history_days))
             self._publisher.notify()
             expiry_s = 3 * self._config.windows.base_s
             self._publisher.tell(Extra("now", self._latest.now(), retain=True, expiry_s=expiry_s))
             said = self._write_status()
-            short = {key: said[key] for key in ("v", "t_ns", "alarms", "broker", "ledger", "links", "inputs")}
-            self._publisher.tell(Extra("health", msgspec.json.encode(short)))
+            self._publisher.tell(Extra("health", msgspec.json.encode({key: said[key] for key in IN_SHORT})))
 
     async def _measures(self) -> None:
         """Measure the board on the grid of its slots."""
@@ -148,12 +162,15 @@ class App:
             now = self._clock.mono_ns()
             due = now - (now + self._timeline.offset_ns) % slot_ns + slot_ns + NS // 2
             await asyncio.sleep(self._clock.real_s((due - now) / NS))
-            self._recorder.put(RecordKind.FRAME, due, health.BOARD, self._board.frame())
+            self._recorder.put(RecordKind.FRAME, due, health.BOARD, self._board.frame(self._outlook.standing()))
 
     async def _beats(self) -> None:
         """Feed the watchdog while every owner goes round, and keep the status file fresh."""
         beat_s = max(1.0, int(os.environ.get("WATCHDOG_USEC", "20000000")) / 2e6)
         while True:
+            broker = f"broker {self._config.mqtt.host}:{self._config.mqtt.port}"
+            ending = on_line(self._config.mqtt, broker, self._publisher.peer, self._clock.utc_ns())
+            self._alarms.replace("certificate", ending)
             self._write_status()
             if stuck := self._stuck():
                 self._alarms.raise_("stuck", f"does not go round: {', '.join(stuck)}")
@@ -197,8 +214,8 @@ class App:
         old = self._config
         tables = ("gateway", "rawlog", "mqtt", "store", "bridge")
         fixed = [name for name in tables if getattr(fresh, name) != getattr(old, name)]
-        if fresh.windows.base_s != old.windows.base_s:
-            fixed.append("windows.base_s")
+        windows = ("base_s", "allowed_lateness_s")
+        fixed += [f"windows.{name}" for name in windows if getattr(fresh.windows, name) != getattr(old.windows, name)]
         if fixed:
             log.error("not reloadable: %s; restart the gateway for it (the old values stay)", ", ".join(fixed))
             return
@@ -219,6 +236,8 @@ class App:
         border_mono = border - self._timeline.offset_ns
         self._reload, self._config = None, fresh
         self._journal.committer.terms = terms(fresh)
+        in_force.note(self._journal.outbox, fresh, border)
+        self._latest.keep({one.name for one in fresh.sensor} | {one.name for one in fresh.derived} | {health.BOARD})
         self._tasks.create_task(self._owners.change(fresh, self._tasks))
         self._tell_meta()
         config = Record(RecordKind.CONFIG, border_mono, "", encode(ConfigRecord(fresh.hash)))
@@ -234,7 +253,7 @@ class App:
         now = status(
             config, self._clock, journal.core, self._latest, self._owners, journal.outbox, self._publisher,
             journal.rawlog, alarms, self._recorder.dropped, self._notices,
-        )  # fmt: skip
+        ) | self._outlook.said(config)  # fmt: skip
         try:
             health.write_status(health.status_folder(config.gateway.run_dir, config.gateway.data_dir), now)
         except OSError as error:
@@ -242,8 +261,19 @@ class App:
         return now
 
     def _tell_meta(self) -> None:
-        meta = msgspec.json.encode(describe(self._config, _plans(self._config)))
-        self._publisher.tell(Extra("meta", meta, qos=1, retain=True))
+        said = describe(self._config, _plans(self._config), self._clock.utc_ns(), self._journal.core.parts)
+        self._publisher.tell(Extra("meta", msgspec.json.encode(said), qos=1, retain=True))
+
+    def _follow_calibrations(self) -> bool:
+        return self._calibrations.look(self._config, self._clock.utc_ns(), self._journal.core.parts)
+
+    def _tell_event(self, event: dict[str, Any]) -> None:
+        self._publisher.tell(Extra("event", msgspec.json.encode(event), qos=1))
+
+    def _open_outlook(self) -> None:
+        journal, config = self._journal, self._config
+        self._outlook.open(journal.outbox, journal.rawlog, self._publisher, config.gateway.history_days)
+        in_force.begin(journal.outbox, config)
 
     def _connection_status(self, online: bool, reason: str) -> Status:
         return Status(1, online, reason, program(), self._config.hash)
@@ -258,7 +288,7 @@ def _plans(config: Config) -> dict[str, Plan]:
 def _broker_terms(config: Config) -> BrokerTerms:
     mqtt = config.mqtt
     return BrokerTerms(
-        config.gateway.name, mqtt.host, mqtt.port, mqtt.password_file, tls_context(mqtt), mqtt.keepalive_s,
+        config.gateway.name, mqtt.host, mqtt.port, mqtt.password_file, contexts(mqtt), mqtt.keepalive_s,
         mqtt.inflight, mqtt.confirm, mqtt.resend_s, mqtt.resend_max_s, config.gateway.back_off_max_s,
     )  # fmt: skip
 

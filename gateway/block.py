@@ -29,11 +29,12 @@ class Flag(IntEnum):
 
 FLAGS = (Flag.GOOD, Flag.NOT_EVALUATED, Flag.SUSPECT, Flag.FAIL, Flag.MISSING)
 SCHEME = "QARTOD"
+LEAST_USABLE, MOST_USABLE = int(Flag.GOOD), int(Flag.SUSPECT)  # plain numbers: numpy is slow over those of an enum
 
 
 def usable(flag: U1) -> npt.NDArray[np.bool_]:
     """Tell which values enter statistics: flags 1 to 3, never 4, 9 or what was not due."""
-    return (flag >= Flag.GOOD) & (flag <= Flag.SUSPECT)
+    return (flag >= LEAST_USABLE) & (flag <= MOST_USABLE)
 
 
 class Reason(IntFlag):
@@ -75,8 +76,12 @@ class Block:
             raise ValueError("Block: v, flag and reason differ in shape")
         if self.v.shape[0] != n or len(self.dur_s) != n:
             raise ValueError("Block: t and v differ in length")
-        if n > 1 and bool((np.diff(self.t) < 0).any()):
+        if n > 1 and bool((self.t[1:] < self.t[:-1]).any()):
             raise ValueError("Block: time runs backwards")
+
+    def judged(self, flag: U1, reason: U2) -> Block:
+        """Return the same rows under other flags and reasons."""
+        return Block(self.t, self.v, flag, reason, self.dur_s, self.until_ns)
 
     def beside(self, v: F8, flag: U1, reason: U2) -> Block:
         """Return the block with further channels [n, k] behind its own."""
@@ -99,6 +104,7 @@ class Block:
 
 # What became of a slot: below MISS_BASE a frame came, with the driver's verdict (Fault) as the number, 0 valid;
 MISS_BASE = 16  # codes from here on: a scheduled poll that gave nothing, by reason
+UNHEARD = 255  # of a settled slot: nothing was said of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +153,12 @@ class Windows:
     rejected: I8  # [s, 8] by Fault
     missed: I8  # [s, 7] by reason of a miss, of the slots that are missing; the rest said nothing
     samples: tuple[Packed, ...] = ()  # k of them, or none at all: usable values, where percentiles are asked for
+    codes: tuple[bytes, ...] = ()  # s, or none: what became of each expected slot, as in Slots, UNHEARD if nothing did
+    seen: tuple[bytes, ...] = ()  # k, or none: a bit per expected slot, set where it has a usable value
+    period: str = ""  # the name of a period that is not a fixed number of seconds on UTC
+    late: bool = False  # it holds only what came after the window was closed, to be put together with what is known
+    share: F8 | None = None  # [k] what is held against the threshold of capture, where that is not usable / expected
+    extras: tuple[tuple[str, F8], ...] = ()  # fields that only this period has: name, [k] values
 
     def __post_init__(self) -> None:
         """Refuse sums that do not close: expected = valid + rejected + missing in every row."""

@@ -4,13 +4,16 @@ A message is acknowledged to the broker only when the store has answered; a stor
 messages in the broker. Every delivery carries the generation of its connection, because after a lost session the same
 message id means another message: an acknowledgement from an older generation is dropped and the message comes again,
 which the key makes harmless.
+
+What a gateway sends faster than it may waits for its turn, unacknowledged (turns.py). Beyond what may wait of one
+gateway it is sent back: acknowledged to the broker, so that the line is free for others, but without a receipt, so that
+the gateway keeps it and sends it again.
 """
 
 from __future__ import annotations
 
 import logging
-import queue
-import ssl
+import sys
 import threading
 from collections import Counter
 from collections.abc import Sequence
@@ -20,17 +23,19 @@ from typing import Any, NamedTuple
 import msgspec
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
 
-from gateway import wire
+from gateway import mqtt5, secrets, wire
 from gateway.clock import Clock
 from gateway.dead_letters import DeadLetter, DeadLetters
+from gateway.deliveries import Delivery, Readable, Reading
 from gateway.store.base import Store, StoreError, Verdict
 from gateway.supervise import BackOff
+from gateway.tls import Contexts, Overheard, explain, shown_on
+from gateway.turns import Turns
 
 log = logging.getLogger(__name__)
 RECEIVE_MAXIMUM = 500
+MOST_WAITING = RECEIVE_MAXIMUM // 4  # of one gateway, for their turn: three that flood leave room for the rest
 NEVER = 0xFFFFFFFF
 LOOP_S = 0.5
 ROUND_S = 20.0  # how often a bridge that waits for the store shows that it lives
@@ -44,31 +49,16 @@ class Terms(NamedTuple):
     port: int
     client_id: str
     user: str
-    password: str | None
-    tls: ssl.SSLContext | None
+    password_file: Path | None
+    tls: Contexts | None
     keepalive_s: int
     batch_messages: int
     batch_bytes: int
     batch_s: float
     retry_max_s: float
-
-
-class Delivery(NamedTuple):
-    """A message as it came, with what is needed to acknowledge it."""
-
-    generation: int
-    mid: int
-    qos: int
-    topic: str
-    payload: bytes
-
-
-class Readable(NamedTuple):
-    """A delivery that is a message of this version, with its points."""
-
-    delivery: Delivery
-    message: wire.WindowsMessage
-    points: list[wire.Point]
+    max_messages_per_s: float = 100.0  # of one gateway, and the following too
+    burst: int = 10_000
+    max_series: int = 10_000
 
 
 class Bridge:
@@ -79,21 +69,28 @@ class Bridge:
         self._store = store
         self._dead_letters = dead_letters
         self._clock = clock
-        self._arrived: queue.SimpleQueue[Delivery] = queue.SimpleQueue()
+        self._arrived: Turns[Delivery] = Turns(clock, terms.max_messages_per_s, terms.burst, MOST_WAITING)
         self._generation = 0
         self._broker = f"broker {terms.host}:{terms.port}"
+        self._reading = Reading(terms.max_series)
+        self._overheard = Overheard()
         self._client = self._make_client()
         self.stop = threading.Event()
         self.counts: Counter[str] = Counter()
         self.alarms: dict[str, str] = {}
         self.connected = False
+        self.peer = b""  # the certificate that the broker has shown
         self.failed: BaseException | None = None
         self.passed_ns = clock.mono_ns()
 
     def run(self) -> None:
         """Carry messages until told to stop; raises what a callback raised."""
         terms = self._terms
-        properties = self._connect_properties()
+        properties = mqtt5.connect(
+            ReceiveMaximum=RECEIVE_MAXIMUM,  # the default of 20 would stop a batch of 100
+            SessionExpiryInterval=NEVER,
+            MaximumPacketSize=wire.MAX_PACKET,
+        )
         self._client.connect_async(terms.host, terms.port, terms.keepalive_s, clean_start=False, properties=properties)
         self._client.loop_start()
         try:
@@ -126,21 +123,27 @@ class Bridge:
         client = mqtt.Client(
             CallbackAPIVersion.VERSION2, client_id=terms.client_id, protocol=mqtt.MQTTv5, manual_ack=True
         )
-        if terms.password is not None:
-            client.username_pw_set(terms.user, terms.password)
-        if terms.tls is not None:
-            client.tls_set_context(terms.tls)
         client.reconnect_delay_set(1, max(1, int(terms.retry_max_s)))
+        client.on_pre_connect = self._on_pre_connect
         client.on_connect = self._on_connect
+        client.on_connect_fail = self._on_connect_fail
+        client.on_log = self._overheard
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
         return client
 
-    def _connect_properties(self) -> Properties:
-        properties: Properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-        properties.ReceiveMaximum = RECEIVE_MAXIMUM  # the default of 20 would stop a batch of 100
-        properties.SessionExpiryInterval = NEVER
-        return properties
+    def _on_pre_connect(self, client: mqtt.Client, _user: Any) -> None:
+        """Read password and certificates anew: what was renewed is taken without a restart."""
+        terms = self._terms
+        if (password := secrets.read(terms.password_file)) is not None:
+            client.username_pw_set(terms.user, password)
+        if terms.tls is not None:
+            client._ssl_context = None  # noqa: SLF001 - paho has no way to say: another one from now on
+            client.tls_set_context(terms.tls())
+
+    def _on_connect_fail(self, _client: mqtt.Client, _user: Any) -> None:
+        error = sys.exception()  # paho calls from where it has caught it, and does not say what it was
+        self._tell(self._broker, f"no connection: {explain(error)}" if error is not None else "no connection")
 
     def _on_connect(self, client: mqtt.Client, _user: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         if reason.is_failure:
@@ -148,53 +151,59 @@ class Bridge:
             return
         self._generation += 1
         self.connected = True
+        self.peer = shown_on(client.socket())
         self._tell(self._broker, "")
         client.subscribe(f"{wire.ROOT}/+/windows", qos=1)
 
     def _on_disconnect(self, _client: mqtt.Client, _user: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         self._generation += 1  # what is acknowledged from here on belongs to no connection
-        self.connected = False
-        if not self.stop.is_set():
-            self._tell(self._broker, f"connection lost ({reason})")
+        was, self.connected = self.connected, False
+        self._arrived.clear()  # it comes again, and should not wait twice
+        why = self._overheard.take() or (str(reason) if was else "")  # a refusal was told already
+        if why and not self.stop.is_set():
+            self._tell(self._broker, f"connection lost ({why})")
 
     def _on_message(self, _client: mqtt.Client, _user: Any, message: mqtt.MQTTMessage) -> None:
         try:
             delivery = Delivery(self._generation, message.mid, message.qos, message.topic, bytes(message.payload))
-            self._arrived.put(delivery)
+            whose = message.topic.split("/")[2:3]
+            if not self._arrived.put(whose[0] if whose else "", delivery, len(delivery.payload)):
+                self.counts["sent_back"] += 1
+                self._acknowledge(delivery)
         except BaseException as error:  # noqa: BLE001 - a callback's error belongs to the main thread
             self.failed = error
 
     def _collect(self) -> list[Delivery]:
         """Wait for a message, then take what comes within `batch_s`, up to the limits of a batch."""
-        try:
-            batch = [self._arrived.get(timeout=LOOP_S)]
-        except queue.Empty:
+        first = self._arrived.get(LOOP_S)
+        self._tell_floods()
+        if first is None:
             return []
-        size = len(batch[0].payload)
+        batch, size = [first], len(first.payload)
         until_ns = self._clock.mono_ns() + round(self._terms.batch_s * 1e9)
         while len(batch) < self._terms.batch_messages and size < self._terms.batch_bytes:
             left_s = (until_ns - self._clock.mono_ns()) / 1e9
-            try:
-                batch.append(self._arrived.get(timeout=max(self._clock.real_s(left_s), 0.0)))
-            except queue.Empty:
+            further = self._arrived.get(max(self._clock.real_s(left_s), 0.0))
+            if further is None:
                 break
-            size += len(batch[-1].payload)
+            batch.append(further)
+            size += len(further.payload)
         return batch
 
+    def _tell_floods(self) -> None:
+        """Count what had to wait, and name the gateways that send more than they may."""
+        self.counts["delayed"] = self._arrived.delayed
+        floods = sorted(name for name, n in self._arrived.waiting().items() if n >= MOST_WAITING - 1)
+        limit = f"more than max_messages_per_s = {self._terms.max_messages_per_s:g}"
+        self._tell("flood", f"{', '.join(floods)} send {limit}; what is too much comes again later" if floods else "")
+
     def _read(self, delivery: Delivery) -> Readable | None:
-        """Validate strictly; what is no message of ours goes to the dead letters, and blocks nobody."""
+        """Read a delivery; what is no message of ours goes to the dead letters, and blocks nobody."""
         try:
-            gateway, _ = wire.split_topic(delivery.topic)
-            if len(delivery.payload) > wire.MAX_PAYLOAD:
-                raise wire.WireError(f"{len(delivery.payload)} bytes; at most {wire.MAX_PAYLOAD} are taken")
-            message = wire.unpack_windows(delivery.payload)
-            if message.gateway != gateway:
-                raise wire.WireError(f"it says gateway {message.gateway!r} on the topic of {gateway!r}")
-            points = list(wire.points(message))
+            return self._reading.read(delivery)
         except wire.WireError as error:
             self._bury(delivery, str(error))
             return None
-        return Readable(delivery, message, points)
 
     # -- into the store -------------------------------------------------------------------------------------------
 
@@ -272,8 +281,3 @@ class Bridge:
                 log.warning("%s: %s", subject, trouble)
         elif known:
             log.info("%s: well again", subject)
-
-
-def password_of(path: Path | None) -> str | None:
-    """Read a password from its file."""
-    return path.read_text().strip() if path else None

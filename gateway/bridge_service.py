@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import signal
 import threading
-from contextlib import closing
+from contextlib import closing, suppress
 from types import FrameType
+from urllib.parse import urlsplit
 
 from gateway import health
-from gateway.bridge import Bridge, Terms, password_of
+from gateway.bridge import Bridge, Terms
+from gateway.certificates import on_line
 from gateway.clock import Clock
-from gateway.config import Config
+from gateway.config import Config, StoreConfig
 from gateway.dead_letters import DeadLetters
 from gateway.store.open import open_store
-from gateway.tls import tls_context
+from gateway.supervise import Alarms
+from gateway.tls import contexts, credentials, shown
 
 BEAT_S = 5.0
+LOOK_NS = 86_400 * 10**9
+LOOK_AGAIN_NS = 600 * 10**9
 STUCK_NS = 120_000_000_000  # a batch that waits for the store still goes round at every retry
 
 
@@ -41,22 +46,49 @@ def serve(config: Config) -> None:
 
 
 def terms(config: Config) -> Terms:
-    """Take the bridge's terms out of a configuration; raises OSError for a file that cannot be read."""
+    """Take the bridge's terms out of a configuration."""
     mqtt, bridge = config.mqtt, config.bridge
-    password = password_of(bridge.password_file)
     return Terms(
-        mqtt.host, mqtt.port, bridge.client_id, bridge.user, password, tls_context(mqtt), mqtt.keepalive_s,
+        mqtt.host, mqtt.port, bridge.client_id, bridge.user, bridge.password_file, contexts(mqtt), mqtt.keepalive_s,
         bridge.batch_messages, bridge.batch_bytes, bridge.batch_s, bridge.retry_max_s,
+        bridge.max_messages_per_s, bridge.burst, bridge.max_series,
     )  # fmt: skip
 
 
 def _beat(bridge: Bridge, config: Config, clock: Clock) -> None:
     """Feed the watchdog while the bridge goes round, and keep its status file fresh."""
+    mqtt, ends = config.mqtt, Alarms()
+    store = _StoreServer(config.store, clock)
     while not bridge.stop.wait(BEAT_S):
+        broker = on_line(mqtt, f"broker {mqtt.host}:{mqtt.port}", bridge.peer, clock.utc_ns())
+        ends.replace("certificate", broker | on_line(config.store, *store.shown(), clock.utc_ns()))
         if clock.mono_ns() - bridge.passed_ns < STUCK_NS:
             health.notify("WATCHDOG=1")
         now = {
-            "v": 1, "t_ns": clock.utc_ns(), "connected": bridge.connected, "alarms": dict(bridge.alarms),
+            "v": 1, "t_ns": clock.utc_ns(), "connected": bridge.connected, "alarms": bridge.alarms | ends.now,
             "counts": dict(bridge.counts), "store": config.store.kind,
         }  # fmt: skip
         health.write_status(config.bridge.data_dir, now)
+
+
+class _StoreServer:
+    """A store that is reached by https: its certificate, looked at once a day, and soon again when that failed."""
+
+    def __init__(self, store: StoreConfig, clock: Clock) -> None:
+        parts = urlsplit(store.url)
+        self._is_one = store.kind == "influxdb" and parts.scheme == "https"
+        self._host, self._port = parts.hostname or "", parts.port or 443
+        self._credentials = credentials(store)
+        self._clock = clock
+        self._due_ns = 0
+        self._last = b""
+
+    def shown(self) -> tuple[str, bytes]:
+        """Return the server's name and the certificate that it has shown last; empty where it has shown none."""
+        now_ns = self._clock.mono_ns()
+        if self._is_one and now_ns >= self._due_ns:
+            self._due_ns = now_ns + LOOK_AGAIN_NS
+            with suppress(OSError):  # the bridge says so itself, when it writes
+                self._last = shown(self._host, self._port, self._credentials.context())
+                self._due_ns = now_ns + LOOK_NS
+        return f"store {self._host}:{self._port}", self._last

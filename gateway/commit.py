@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
@@ -12,11 +13,17 @@ from gateway import history, wire
 from gateway.block import Windows
 from gateway.core import Core, revised
 from gateway.ledger import MISSES
-from gateway.outbox import Outbox, Outgoing, SavedState
-from gateway.pipeline.fields import columns
-from gateway.pipeline.windows import NS, combine
+from gateway.outbox import SLOT_ACCOUNTS, Outbox, Outgoing, SavedState
+from gateway.pipeline.derive import derive_long, past_of
+from gateway.pipeline.fields import NO_PERCENTILES, Columns, Percentiles, columns
+from gateway.pipeline.longer import Between, Local, Period, Running, Tumbling, Validity, longer
+from gateway.pipeline.noise import END, DayParts
+from gateway.pipeline.windows import NS
 
+log = logging.getLogger(__name__)
 DAY_NS = 86_400 * NS
+Made = dict[tuple[int, int], Windows]  # the latest longer windows, by length and start
+DETAILS_NS = 26 * 3600 * NS  # the longest local day, and an hour
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +35,21 @@ class Terms:
     long_s: tuple[int, ...]
     min_capture: float
     history_days: float
+    running: tuple[Running, ...] = ()
+    local: tuple[Local, ...] = ()
+    parts: DayParts = END
+    percentiles: Percentiles = NO_PERCENTILES
+    validity: Mapping[str, Validity] = field(default_factory=dict)  # by the name of a period, where it is its own
+    allowed_lateness_s: float = 0.0
+
+    @property
+    def periods(self) -> tuple[Period, ...]:
+        """The longer windows that are made of base windows."""
+        return (*(Tumbling(period_s) for period_s in self.long_s), *self.running, *self.local)
+
+    def validity_of(self, name: str) -> Validity:
+        """Return when windows of a period are valid."""
+        return self.validity.get(name) or Validity(self.min_capture, hour=self.min_capture)
 
 
 class Committer:
@@ -36,6 +58,7 @@ class Committer:
     def __init__(self, outbox: Outbox, terms: Terms) -> None:
         self._outbox = outbox
         self.terms = terms
+        self._made: Made = {}
 
     def commit(self, closed: Sequence[Windows], core: Core, segment: int, offset: int) -> list[Windows]:
         """Commit closed base windows with the core's state behind them; return all windows, long ones included."""
@@ -48,25 +71,25 @@ class Committer:
 
     def write(self, closed: Sequence[Windows], state: SavedState, watermark_ns: int, core: Core) -> list[Windows]:
         """Write what `commit` says; blocks on the disk."""
-        db = self._outbox.db
-        bases = self._with_revs(closed)
+        bases, amended = self._bases(closed, core)
+        fresh = {windows.start_ns: windows for windows in bases}  # of several revisions the last one
         long: list[Windows] = []
-        facts = {f"long_{period_s}": str(watermark_ns) for period_s in self.terms.long_s}  # made up to here
-        for period_s in self.terms.long_s:
-            unmade = self._unmade(period_s, bases)
-            due = [start_ns for start_ns in unmade if start_ns + period_s * NS <= watermark_ns]
-            facts[_unmade_key(period_s)] = msgspec.json.encode([one for one in unmade if one not in due]).decode()
-            for start_ns in due:
-                end_ns = start_ns + period_s * NS
-                fresh = {windows.start_ns: windows for windows in bases if start_ns <= windows.start_ns < end_ns}
-                known = {windows.start_ns: windows for windows in history.between(db, start_ns, end_ns)}
-                parts = [part for _, part in sorted((known | fresh).items())]
-                if parts:
-                    whole = combine(parts, period_s, start_ns, core.nominal(start_ns, period_s))
-                    long.append(revised(whole, sum(part.rev for part in parts)))
+        facts: dict[str, str] = {}
+        for period in self.terms.periods:
+            name = _key(period)
+            facts[f"long_{name}"] = str(watermark_ns)  # made up to here
+            unmade = self._unmade(period, bases)
+            due = [start_ns for start_ns, end_ns in unmade.items() if end_ns <= watermark_ns]
+            facts[_unmade_key(period)] = msgspec.json.encode([one for one in unmade if one not in due]).decode()
+            between = self._between(fresh)
+            made = [make_long(period, start_ns, between, core, self.terms, self._made) for start_ns in due]
+            long += [one for one in made if one is not None]
         done = [*bases, *long]
         forget_ns = int(watermark_ns - self.terms.history_days * DAY_NS)
-        self._outbox.commit(list(self.messages(done)), bases, state, facts, max(forget_ns, 0))
+        details_ns = int(watermark_ns - self._details_ns())
+        self._outbox.commit(
+            list(self.messages(done)), bases, state, facts, max(forget_ns, 0), max(details_ns, 0), amended
+        )
         return done
 
     def messages(self, all_windows: Iterable[Windows]) -> Iterable[Outgoing]:
@@ -76,7 +99,9 @@ class Committer:
             for message in self._fitting(windows_message(windows, self.terms), seq):
                 payload = wire.pack(message)
                 keys = len(message.series) + len(message.ledger)
-                yield Outgoing(message.seq, message.period_s, message.start_ns, message.rev, keys, payload)
+                yield Outgoing(
+                    message.seq, message.period_s, message.start_ns, message.rev, keys, payload, message.period
+                )
                 seq = message.seq + 1
 
     def _fitting(self, message: wire.WindowsMessage, seq: int) -> Iterable[wire.WindowsMessage]:
@@ -89,23 +114,104 @@ class Committer:
         yield from first
         yield from self._fitting(wire.part(message, set(message.ledger.sensor[half:])), seq + len(first))
 
-    def _with_revs(self, closed: Sequence[Windows]) -> list[Windows]:
-        """Number the revisions of windows that are already known, also of those known from this very commit."""
+    def _bases(self, closed: Sequence[Windows], core: Core) -> tuple[list[Windows], dict[str, int]]:
+        """Return the base windows to write, numbered; what came late is put together with what is known of its window.
+
+        Also returns by how much the account of slots changes because of what came late.
+        """
         out: list[Windows] = []
+        account = dict.fromkeys(SLOT_ACCOUNTS, 0)
         for windows in closed:
-            revs = [one.rev for one in out if one.start_ns == windows.start_ns]
-            known = max(revs) if revs else history.rev_of(self._outbox.db, windows.start_ns)
-            out.append(windows if known is None else revised(windows, known + 1))
-        return out
+            known = next((one for one in reversed(out) if one.start_ns == windows.start_ns), None)
+            rev = history.rev_of(self._outbox.db, windows.start_ns) if known is None else known.rev
+            if rev is None:
+                out.append(core.amended(None, windows) if windows.late else windows)
+            elif not windows.late:
+                out.append(revised(windows, rev + 1))
+            elif (one := self._amended(known, windows, core)) is not None:
+                before, after = one
+                out.append(revised(after, rev + 1))
+                for i, name in enumerate(SLOT_ACCOUNTS):
+                    account[name] += int(after.slots[:, i].sum() - before.slots[:, i].sum())
+        return out, account
 
-    def _unmade(self, period_s: int, bases: Sequence[Windows]) -> list[int]:
-        """List the starts of the long periods that have base windows which are not yet in a long window."""
-        known = msgspec.json.decode(self._outbox.recall(_unmade_key(period_s), "[]"), type=list[int])
-        return sorted({*known, *(one.start_ns - one.start_ns % (period_s * NS) for one in bases)})
+    def _amended(self, known: Windows | None, late: Windows, core: Core) -> tuple[Windows, Windows] | None:
+        """Return a window before and after what came late was put in; None where that cannot be."""
+        start_ns = late.start_ns
+        before = known or next(history.between(self._outbox.db, start_ns, start_ns + 1), None)
+        try:
+            if before is None:
+                raise ValueError("it cannot be read")
+            return before, core.amended(before, late)
+        except ValueError as error:
+            log.error("what came late for the window at %d is left out: %s", start_ns, error)
+            return None
+
+    def _between(self, fresh: Mapping[int, Windows]) -> Between:
+        """Return what finds base windows, those of this very commit included."""
+
+        def between(start_ns: int, end_ns: int) -> Iterator[Windows]:
+            known = {one.start_ns: one for one in history.between(self._outbox.db, start_ns, end_ns)}
+            known |= {at: one for at, one in fresh.items() if start_ns <= at < end_ns}
+            yield from (known[at] for at in sorted(known))
+
+        return between
+
+    def _unmade(self, period: Period, bases: Sequence[Windows]) -> dict[int, int]:
+        """List the longer windows that have base windows which are not yet in them: start -> end."""
+        known = msgspec.json.decode(self._outbox.recall(_unmade_key(period), "[]"), type=list[int])
+        starts = sorted({*known, *(start_ns for one in bases for start_ns in period.starts(one.start_ns))})
+        ends = {start_ns: period.end(start_ns) for start_ns in starts}
+        return {start_ns: end_ns for start_ns, end_ns in ends.items() if end_ns is not None}
+
+    def _details_ns(self) -> int:
+        """Say for how long samples and single slots are kept: a longer window, or what comes late, may want them."""
+        fixed = [3600, *self.terms.long_s, *(one.period_s for one in self.terms.running)]
+        longest_ns = max(max(fixed) * NS, DETAILS_NS if self.terms.local else 0)
+        return longest_ns + int(self.terms.allowed_lateness_s * NS) + 3600 * NS
 
 
-def _unmade_key(period_s: int) -> str:
-    return f"unmade_{period_s}"
+def make_long(period: Period, start_ns: int, between: Between, core: Core, terms: Terms, made: Made) -> Windows | None:
+    """Make one longer window, with what is derived of windows of its length and of those before it.
+
+    `made` is what was made before, and takes this one.
+    """
+    whole = longer(period, start_ns, between, core.nominal, terms.validity_of(period.name), terms.parts)
+    if whole is None or not isinstance(period, Tumbling):
+        return whole
+    made[period.period_s, start_ns] = replace(whole, samples=())
+    step_ns, back = period.period_s * NS, past_of(core.derived, period.period_s)
+    for key in [key for key in made if key[0] == period.period_s and key[1] < start_ns - back * step_ns]:
+        del made[key]
+    past = []
+    for earlier_ns in range(start_ns - back * step_ns, start_ns, step_ns):
+        known = made.get((period.period_s, earlier_ns))
+        if known is None:
+            known = longer(period, earlier_ns, between, core.nominal, Validity())
+            if known is not None:
+                made[period.period_s, earlier_ns] = known = replace(known, samples=())
+        past += [known] if known is not None else []
+    return derive_long(whole, core.derived, past)
+
+
+def made_until(recall: Callable[[str, str], str], period: Period) -> tuple[int, list[int]]:
+    """Return up to where windows of a longer period are made, UTC ns, and the starts of those that are not yet."""
+    known = recall(f"long_{_key(period)}", "0"), recall(_unmade_key(period), "[]")
+    return int(known[0]), msgspec.json.decode(known[1], type=list[int])
+
+
+def _key(period: Period) -> str:
+    return str(period.period_s) if isinstance(period, Tumbling) else period.name
+
+
+def _unmade_key(period: Period) -> str:
+    return f"unmade_{_key(period)}"
+
+
+def fields_of(windows: Windows, terms: Terms, asked: Percentiles = NO_PERCENTILES) -> Columns:
+    """Return the fields of windows under the terms of their period."""
+    name = windows.period or f"{windows.period_s}s"
+    return columns(windows, terms.validity_of(name).min_capture, asked)
 
 
 def windows_message(windows: Windows, terms: Terms) -> wire.WindowsMessage:
@@ -133,7 +239,8 @@ def windows_message(windows: Windows, terms: Terms) -> wire.WindowsMessage:
         period_s=windows.period_s,
         start_ns=windows.start_ns,
         series=list(windows.series),
-        fields=columns(windows, terms.min_capture),
+        fields=fields_of(windows, terms, terms.percentiles),
         rev=windows.rev,
         ledger=ledger,
+        period=windows.period,
     )

@@ -19,6 +19,8 @@ from gateway.config import Config, ConfigError, DerivedConfig, Problem, Sources
 from gateway.joins import joins
 from gateway.mistakes import explain, mend
 from gateway.rules import cross_check
+from gateway.rules_servers import unprintable, written_secrets
+from gateway.rules_windows import windows
 
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 MENDINGS = 4  # a wrong value is taken out, then it is missing, then it is made up, then the rest is read
@@ -39,9 +41,10 @@ def examine(path: Path) -> tuple[Config | None, list[Problem]]:
         raw, sources = _read(path, ())
     except ConfigError as error:
         return None, list(error.problems)
+    unfit = [*written_secrets(raw, path.parent, sources), *unprintable(raw, sources)]
     raw = _with_keys(_with_paths(raw, path.parent))
     adapter = _adapter()
-    found: dict[str, Problem] = {}
+    found: dict[str, Problem] = {problem.key: problem for problem in unfit}
     config: Config | None = None
     for _ in range(MENDINGS):
         try:
@@ -54,7 +57,8 @@ def examine(path: Path) -> tuple[Config | None, list[Problem]]:
                 mend(raw, detail)
     # Mended only to look on: a table with a mistake in it is not judged any further.
     tables = {key.rpartition(".")[0] or key for key in found}
-    rest = [*cross_check(config, sources), *joins(config, sources)] if config is not None else []
+    rules = (cross_check, joins, windows)
+    rest = [problem for rule in rules for problem in rule(config, sources)] if config is not None else []
     judged = [p for p in rest if not any(p.key == table or p.key.startswith(f"{table}.") for table in tables)]
     return None if found else config, [*found.values(), *judged]
 
@@ -73,7 +77,7 @@ def _read(path: Path, seen: tuple[Path, ...]) -> tuple[dict[str, Any], Sources]:
     base_name = raw.pop("extends", None)
     if base_name is None:
         return raw, sources
-    base = path.parent / str(base_name)
+    base = path.parent / str(base_name).replace("\0", "")  # which no file name can have
     if base.resolve() in {one.resolve() for one in (*seen, path)}:
         problem = sources.problem(("extends",), f"{base_name} extends itself", "take `extends` out of one of the files")
         raise ConfigError([problem])

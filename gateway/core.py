@@ -6,65 +6,48 @@ so a run that is stopped anywhere and fed the rest of its records ends with the 
 
 from __future__ import annotations
 
-import zlib
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import msgspec
 import numpy as np
 
-from drivers.base import Fault
-from gateway.block import Block, Flag, Reason, Slots, Windows
-from gateway.ingest import Reader, Reading, read
+from gateway.block import SLOT_COUNTS, Block, Reason, Slots, Windows
+from gateway.borders import Borders
+from gateway.ingest import read
+from gateway.pipeline.amend import amend, chosen
 from gateway.pipeline.derive import Derived, derive
-from gateway.pipeline.stage import Stage, State
-from gateway.pipeline.windows import NS, SensorSpec, add, close, expected_slots, join
+from gateway.pipeline.neighbours import Doubt, judge
+from gateway.pipeline.stage import holds, passed
+from gateway.pipeline.windows import NS, add, close_all, doubted, expects
+from gateway.plan import Counts, Plan, Plans, fresh, minds_part, nominal, rejected, tell_part, told
 from gateway.record import ClockRecord, ConfigRecord, Record, RecordKind, Tick
-from gateway.state import STATE_VERSION, SensorState
+from gateway.state import SensorState, packed, unpacked
+from gateway.waiting import enough, follows, together
 
+__all__ = ["Core", "Counts", "Plan", "Plans", "revised"]
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """All that is done with the records of one sensor; `hash` names it, so that a state is never mixed with another."""
-
-    hash: str
-    reader: Reader
-    stages: tuple[Stage, ...]
-    spec: SensorSpec
-    told: tuple[str, ...] = ()  # channels whose latest good value other parts are told
-    derived: tuple[Derived, ...] = ()  # what is made of its windows, with those of others
-
-
-@dataclass(slots=True)
-class Counts:
-    """What has been seen of one sensor since the process started; for health, not part of the state."""
-
-    faults: Counter[int] = field(default_factory=Counter)
-    garbage: int = 0
-    last_t_ns: int = 0
-
-
-Plans = Mapping[str, Plan]
+LATE, NO_SLOTS = SLOT_COUNTS.index("late"), Slots(np.empty(0, np.int64), np.empty(0, np.uint8))
 
 
 class Core:
     """The open state of one gateway; `configs` maps the hash of each known configuration to its plans."""
 
-    def __init__(self, configs: Mapping[str, Plans], period_s: int, lateness_s: float) -> None:
+    def __init__(
+        self, configs: Mapping[str, Plans], period_s: int, lateness_s: float, allowed_lateness_s: float = 0.0
+    ) -> None:
         self._configs = dict(configs)
-        self._period_ns = period_s * NS
         self._period_s = period_s
         self._lateness_ns = int(lateness_s * NS)
+        self._borders = Borders(period_s * NS, int(allowed_lateness_s * NS))
         self.config = ""
         self._plans: Plans = {}
         self._states: dict[str, SensorState] = {}
         self.counts: dict[str, Counts] = {}
         self._clock = ClockRecord("", 0, False, -1)
-        self._closed_ns = 0
-        self._touched: set[int] = set()
         self.watermark_ns = 0
-        self._derived: tuple[Derived, ...] = ()
+        self.derived: tuple[Derived, ...] = ()
+        self._doubts: tuple[Doubt, ...] = ()
         self.newest: dict[tuple[str, str], tuple[int, float]] = {}  # (sensor, channel) -> UTC ns, value; for others
         self.current = ""  # the sensor in hand, to be named if our own code fails on it
         self.distrusted: frozenset[str] = frozenset()  # sensors whose records have failed twice in our own code
@@ -84,12 +67,17 @@ class Core:
         return self._clock
 
     def begin(self, config: str, closed_ns: int = 0) -> None:
-        """Start without a past, under a configuration already known; windows before `closed_ns` were closed before."""
+        """Start without a past; what a log has of before `closed_ns` is passed over, until `caught_up`."""
         self._put_in_force(config)
-        self._closed_ns = closed_ns
+        self._borders.resume(closed_ns)
+
+    def caught_up(self) -> None:
+        """Take note that the log was read to its end: what comes now is new."""
+        self._settle()
+        self._borders.known_ns = 0
 
     def feed(self, records: Sequence[Record]) -> list[Windows]:
-        """Take records in their order; return the base windows that closed, in order.
+        """Take records in their order; return the base windows that closed, in order, and what came late for others.
 
         What stands before the first CLOCK (the rest of a log whose begin is gone) has no time and is passed over.
         """
@@ -111,26 +99,30 @@ class Core:
                 return []
             tick = msgspec.msgpack.decode(record.data, type=Tick)
             t = tick.mono_ns + self.offset_ns
-            self._touch(t, t)
+            self._borders.touch(t, t)
             self.watermark_ns = t - self._lateness_ns
             return self._close_until(self.watermark_ns)
+        self._settle()
         if record.kind is RecordKind.CLOCK:
-            return self._set_clock(msgspec.msgpack.decode(record.data, type=ClockRecord))
+            return self._set_clock(msgspec.msgpack.decode(record.data, type=ClockRecord), record.mono_ns)
         config = msgspec.msgpack.decode(record.data, type=ConfigRecord).hash
         if config == self.config or config not in self._configs:
             return []  # a replayed log may name configurations of earlier runs: the present one reads it
-        closed = self._close_until(record.mono_ns + self.offset_ns)
+        border_ns = record.mono_ns + self.offset_ns
+        closed = self._close_until(border_ns) + self._take_overdue()
         self._put_in_force(config)
+        self._borders.make_firm(border_ns)
         return closed
 
-    def _set_clock(self, clock: ClockRecord) -> list[Windows]:
+    def _set_clock(self, clock: ClockRecord, mono_ns: int) -> list[Windows]:
         """Go over to another offset; a new epoch breaks the time line: what is open closes, marked."""
         closed: list[Windows] = []
         if clock.epoch != self._clock.epoch and self._clock.epoch >= 0:
             for state in self._states.values():
-                _mark_clock(state.windows)
-            closed = self._close_until(np.iinfo(np.int64).max)
-            self._closed_ns = self.watermark_ns = 0
+                state.windows = doubted(state.windows, Reason.CLOCK)
+            closed = self._close_until(np.iinfo(np.int64).max) + self._take_overdue()
+            self._borders.begin_line(mono_ns + clock.offset_ns)
+            self.watermark_ns = 0
         self._clock = clock
         return closed
 
@@ -138,12 +130,13 @@ class Core:
         plans = self._configs[config]
         old = self._plans
         self._states = {
-            name: self._states[name] if name in old and old[name].hash == plan.hash else _fresh(plan)
+            name: self._states[name] if name in old and old[name].hash == plan.hash else fresh(plan)
             for name, plan in plans.items()
         }
         self._plans, self.config = plans, config
         all_derived = [one for plan in plans.values() for one in plan.derived]
-        self._derived = tuple(sorted(all_derived, key=lambda one: one.place))
+        self.derived = tuple(sorted(all_derived, key=lambda one: one.place))
+        self._doubts = tuple(doubt for plan in plans.values() for doubt in plan.doubts)
 
     def _absorb(self, records: Sequence[Record]) -> None:
         """Read, judge and keep the records between two control records."""
@@ -165,7 +158,10 @@ class Core:
         until_ns = own[-1].mono_ns + self.offset_ns
         state.reader, readings = read(plan.reader, state.reader, own, self.offset_ns, until_ns)
         for reading in readings:
-            self._count(name, reading)
+            self.counts.setdefault(name, Counts()).take(reading)
+            if minds_part(plan, reading.serial):
+                self._judge(plan, state)
+                tell_part(plan, state, reading.serial)
             self._keep(plan, state, reading.block, reading.slots)
 
     def _absorb_distrusted(self, name: str, own: Sequence[Record]) -> None:
@@ -175,112 +171,129 @@ class Core:
             before = SensorState(dict(state.reader), list(state.stages), dict(state.windows))
             try:
                 self._take(name, [record])
+                self._judge(plan, state)
             except Exception:  # noqa: BLE001 - the boundary of a part that is known to fail
                 self._states[name] = before
-                t_ns = record.mono_ns + self.offset_ns
-                n = int(record.kind in (RecordKind.FRAME, RecordKind.CHUNK))
-                slots = Slots(np.full(n, t_ns, np.int64), np.full(n, Fault.BUG, np.uint8))
-                empty = Block.empty(len(plan.spec.channels), t_ns)
-                self._count(name, Reading(empty, slots, 0))
-                self._keep(plan, before, empty, slots)
+                reading = rejected(plan, record, record.mono_ns + self.offset_ns)
+                self.counts.setdefault(name, Counts()).take(reading)
+                self._keep(plan, before, reading.block, reading.slots)
+                self._judge(plan, before)
 
     def _keep(self, plan: Plan, state: SensorState, block: Block, slots: Slots) -> None:
-        for i, stage in enumerate(plan.stages):
-            state.stages[i], block = stage.step(state.stages[i], block)
-        for channel in plan.told:
-            self._tell(plan.spec, channel, block)
-        state.windows = add(state.windows, block, slots, self._closed_ns)
-        for t in (block.t, slots.t):
-            if len(t):
-                self._touch(int(t.min()), int(t.max()))
+        """Take readings of one sensor, to be judged when they are enough, when others are told, or all are settled."""
+        if len(block.t):
+            self._borders.touch(int(block.t[0]), int(block.t[-1]))
+        if len(slots.t):
+            self._borders.touch(int(slots.t.min()), int(slots.t.max()))
+        if not follows(state.waiting, block):
+            self._judge(plan, state)
+        state.waiting.append((block, slots))
+        if plan.told or enough(state.waiting):
+            self._judge(plan, state)
 
-    def _tell(self, spec: SensorSpec, channel: str, block: Block) -> None:
-        """Remember the latest value that is good or not judged by any test; a doubtful one is not passed on."""
-        c = next(i for i, one in enumerate(spec.channels) if one.name == channel)
-        fit = np.flatnonzero(block.flag[:, c] <= Flag.NOT_EVALUATED)
-        if len(fit):
-            self.newest[spec.sensor, channel] = int(block.t[fit[-1]]), float(block.v[fit[-1], c])
+    def _settle(self, before_ns: int = 0) -> None:
+        """Judge all that waits, and what stages hold back of the time before: its windows close now."""
+        for name, state in self._states.items():
+            plan, self.current = self._plans[name], name
+            if before_ns and any(map(holds, plan.stages)):
+                state.waiting.append((Block.empty(len(plan.reader.driver.channels), before_ns), NO_SLOTS))
+            self._judge(plan, state, before_ns)
 
-    def _touch(self, first_ns: int, last_ns: int) -> None:
-        for start in range(first_ns - first_ns % self._period_ns, last_ns + 1, self._period_ns):
-            if start >= self._closed_ns:
-                self._touched.add(start)
+    def _judge(self, plan: Plan, state: SensorState, before_ns: int = 0) -> None:
+        """Send what waits through the stages into the windows, and what the stages hold back of the time before."""
+        if not state.waiting:
+            return
+        block, slots = together(state.waiting)
+        state.waiting = []
+        block = passed(plan.stages, state.stages, block, before_ns)
+        self.newest |= told(plan, block)
+        borders = self._borders
+        windows = add(state.windows, block, slots, borders.closed_ns, borders.amend_ns)
+        if borders.known_ns:  # a log is read again: what stands before is not late
+            windows["late"] = state.windows["late"]
+        state.windows = windows
 
     def _close_until(self, end_ns: int) -> list[Windows]:
-        """Close every touched window that ends by `end_ns`; all sensors of a period together."""
-        closed = []
-        for start in sorted(s for s in self._touched if s + self._period_ns <= end_ns):
-            self._touched.discard(start)
-            self._closed_ns = start + self._period_ns
-            parts = []
-            for name, plan in self._plans.items():
-                state = self._states[name]
-                state.windows, windows = close(plan.spec, state.windows, start, self._period_s)
-                if windows.slots[0, 0]:  # a part that sleeps through the whole window is not expected to speak
-                    parts.append(windows)
-            if parts:
-                closed.append(derive(join(parts), self._derived))
+        """Close every touched window that ends by `end_ns`, all sensors together, behind what came late for others."""
+        due = self._borders.due(end_ns)
+        if not due:
+            return []
+        self._settle(due[-1] + self._period_s * NS)
+        closed = self._take_overdue()
+        for start in due:
+            self._borders.close(start)
+            windows = self._close(start, late=False)
+            if windows is not None:
+                closed.append(derive(judge(windows, self._doubts), self.derived))
         return closed
 
-    def _count(self, name: str, reading: Reading) -> None:
-        counts = self.counts.setdefault(name, Counts())
-        counts.faults.update(reading.slots.code.tolist())
-        counts.garbage += reading.garbage
-        good = reading.slots.t[reading.slots.code == 0]
-        if len(good):
-            counts.last_t_ns = int(good.max())
+    def _take_overdue(self) -> list[Windows]:
+        """Return what came for closed windows, window by window; the commit puts it together with what it knows."""
+        late = [self._close(start, late=True) for start in self._borders.take_overdue()]
+        return [one for one in late if one is not None and (one.slots[:, LATE].any() or one.n_by_flag.any())]
+
+    def _close(self, start_ns: int, *, late: bool) -> Windows | None:
+        """Close one window of all sensors but those that sleep through it: they are not expected to speak."""
+        end_ns = start_ns + self._period_s * NS
+        names = [name for name, plan in self._plans.items() if expects(plan.spec, start_ns, end_ns)]
+        if not names:
+            return None
+        sensors = [(self._plans[name].spec, self._states[name].windows) for name in names]
+        states, windows = close_all(sensors, start_ns, self._period_s, late=late)
+        for name, state in zip(names, states, strict=True):
+            self._states[name].windows = state
+        return windows
+
+    def amended(self, known: Windows | None, late: Windows) -> Windows:
+        """Put what came late together with what is known of its window, and derive anew what is made of it.
+
+        If there is no such window, it is what came late alone. Raises ValueError when it does not say enough.
+        """
+        whole = replace(late, late=False)
+        if known is not None:
+            made = {one.sensor for one in self.derived}
+            events = {name for name, plan in self._plans.items() if plan.spec.events}
+            whole = amend(chosen(known, [name for name in known.sensors if name not in made]), late, events)
+        return derive(judge(whole, self._doubts), self.derived)
+
+    @property
+    def parts(self) -> dict[str, str]:
+        """The serial number of each part that has told it."""
+        said = {name: state.reader["serial"].tobytes().decode(errors="replace") for name, state in self._states.items()}
+        return {name: serial for name, serial in said.items() if serial}
 
     def nominal(self, start_ns: int, period_s: int) -> dict[str, int]:
         """Return how many slots each sensor was to fill in a period."""
-        end_ns = start_ns + period_s * NS
-        out = {name: len(expected_slots(plan.spec, start_ns, end_ns)) for name, plan in self._plans.items()}
-        return out | {one.sensor: out[one.ledger_of] for one in self._derived}
+        return nominal(self._plans, self.derived, start_ns, start_ns + period_s * NS)
 
     def save(self) -> bytes:
         """Write down everything that is open."""
+        self._settle()
         sensors = {name: {"plan": self._plans[name].hash, **state.plain()} for name, state in self._states.items()}
-        whole = {
-            "version": STATE_VERSION, "config": self.config, "period_s": self._period_s, "sensors": sensors,
-            "clock": msgspec.structs.astuple(self._clock), "closed_ns": self._closed_ns,
-            "watermark_ns": self.watermark_ns, "touched": sorted(self._touched),
-        }  # fmt: skip
-        return zlib.compress(msgspec.msgpack.encode(whole), 1)
+        clock = msgspec.structs.astuple(self._clock)
+        whole = {"config": self.config, "sensors": sensors, "clock": clock, "watermark_ns": self.watermark_ns}
+        return packed(whole | self._borders.plain(), self._period_s)
 
     def restore(self, saved: bytes, config: str) -> list[str]:
         """Go on from a saved state under `config`; return the sensors whose open window could not be kept.
 
         Raises ValueError when the state is of another version or no state at all.
         """
-        plans = self._configs[config]
+        plans, whole = self._configs[config], unpacked(saved, self._period_s)
         try:
-            whole = msgspec.msgpack.decode(zlib.decompress(saved))
-            if whole["version"] != STATE_VERSION or whole["period_s"] != self._period_s:
-                raise ValueError(f"state of version {whole['version']} with {whole['period_s']} s windows")
-            clock, touched = ClockRecord(*whole["clock"]), set(whole["touched"])
-            closed_ns, watermark_ns = whole["closed_ns"], whole["watermark_ns"]
+            clock, watermark_ns = ClockRecord(*whole["clock"]), whole["watermark_ns"]
+            borders = self._borders.restored(whole, same=whole["config"] == config)
             kept = {
                 name: SensorState.of(one)
                 for name, one in whole["sensors"].items()
                 if name in plans and one["plan"] == plans[name].hash
             }
-        except (zlib.error, msgspec.DecodeError, KeyError, TypeError) as error:
+        except (KeyError, TypeError) as error:
             raise ValueError(f"not a saved state: {error}") from None
-        self._clock, self._touched = clock, touched
-        self._closed_ns, self.watermark_ns = closed_ns, watermark_ns
+        self._clock, self._borders, self.watermark_ns = clock, borders, watermark_ns
         self._put_in_force(config)
         self._states |= kept
         return [name for name in plans if name not in kept]
-
-
-def _fresh(plan: Plan) -> SensorState:
-    return SensorState(plan.reader.initial(), [stage.initial() for stage in plan.stages], plan.spec.initial())
-
-
-def _mark_clock(windows: State) -> None:
-    """Mark all open samples: their stamps come from a clock that has since been corrected."""
-    windows["reason"] = windows["reason"] | np.uint16(Reason.CLOCK)
-    flag = windows["flag"]
-    windows["flag"] = np.where((flag == Flag.GOOD) | (flag == Flag.NOT_EVALUATED), Flag.SUSPECT, flag).astype(np.uint8)
 
 
 def revised(windows: Windows, rev: int) -> Windows:

@@ -7,19 +7,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-VERSION = 1
+VERSION = 2
 SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 CREATE TABLE message (
     seq INTEGER PRIMARY KEY, period_s INTEGER NOT NULL, start_ns INTEGER NOT NULL, rev INTEGER NOT NULL,
-    keys INTEGER NOT NULL, sent INTEGER NOT NULL DEFAULT 0, payload BLOB NOT NULL) STRICT;
+    keys INTEGER NOT NULL, sent INTEGER NOT NULL DEFAULT 0, payload BLOB NOT NULL,
+    period TEXT NOT NULL DEFAULT '') STRICT;
 CREATE INDEX message_window ON message (period_s, start_ns);
 CREATE TABLE state (
     id INTEGER PRIMARY KEY CHECK (id = 1), config TEXT NOT NULL, segment INTEGER NOT NULL, offset INTEGER NOT NULL,
     body BLOB NOT NULL) STRICT;
 CREATE TABLE account (name TEXT PRIMARY KEY, n INTEGER NOT NULL) STRICT;
 CREATE TABLE history (start_ns INTEGER PRIMARY KEY, rev INTEGER NOT NULL, block BLOB NOT NULL) STRICT;
+CREATE TABLE detail (start_ns INTEGER PRIMARY KEY, block BLOB NOT NULL) STRICT;
 """
+# What a file of an older version lacks, by that version.
+UPGRADES = {
+    1: """
+ALTER TABLE message ADD COLUMN period TEXT NOT NULL DEFAULT '';
+CREATE TABLE detail (start_ns INTEGER PRIMARY KEY, block BLOB NOT NULL) STRICT;
+"""
+}
 BUSY_S = 10.0
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
@@ -84,8 +93,9 @@ def _open(path: Path) -> sqlite3.Connection:
             raise _Unusable("corrupt")
         if version < VERSION:
             with transaction(db):
-                for statement in SCHEMA.split(";"):
-                    db.execute(statement)
+                for script in [UPGRADES[old] for old in range(version, VERSION)] if version else [SCHEMA]:
+                    for statement in script.split(";"):
+                        db.execute(statement)
                 db.execute(f"PRAGMA user_version = {VERSION}")
     except BaseException:
         db.close()

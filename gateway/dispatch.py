@@ -70,7 +70,7 @@ class Dispatch:
 
     def release(self, seqs: Iterable[int], how: str) -> int:
         """Let the outbox go of messages; what was behind one of them may go. Return how many were still there."""
-        released = self._outbox.release(seqs, how)
+        released = self._outbox.release(seqs, how, self._clock.utc_ns())
         if released:
             for seq in self._behind:
                 heappush(self._ready, seq)

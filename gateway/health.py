@@ -8,7 +8,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -31,17 +31,42 @@ CHANNELS = (
     Channel("write_rate", "By/s", lo=0, hi=1e12, resolution=0.1),
     Channel("uptime", "s", lo=0, hi=1e10, resolution=0.01),
     Channel("clock_synchronised", "1", lo=0, hi=1, resolution=1),
+    Channel("queued_messages", "{messages}", lo=0, hi=1e12, resolution=1),
+    Channel("unsent_messages", "{messages}", lo=0, hi=1e12, resolution=1),
+    Channel("oldest_unsent_age", "s", lo=0, hi=1e10, resolution=0.1),
+    Channel("receipted_messages", "{messages}", lo=0, hi=1e12, resolution=1),
+    Channel("dropped_messages", "{messages}", lo=0, hi=1e12, resolution=1),
+    Channel("dead_messages", "{messages}", lo=0, hi=1e12, resolution=1),
+    Channel("written_per_day", "By/d", lo=0, hi=1e15, resolution=1),
 )
+SIZES = (8 * 9, 8 * len(CHANNELS))  # of a frame: in raw logs of version 0.1 the first nine channels only
+NAN = float("nan")
+
+
+class Standing(NamedTuple):
+    """How the outbox stands, one value for each of the last channels; NaN: not known."""
+
+    queued: float = NAN  # messages without a receipt
+    unsent: float = NAN  # of them, those that no broker has taken
+    oldest_unsent_s: float = NAN  # since the end of its window; 0 where nothing is unsent
+    receipted: float = NAN  # since the data directory was made
+    dropped: float = NAN
+    dead: float = NAN
+    written_per_day: float = NAN  # bytes, at the rate of the last day
+
+
+UNKNOWN = Standing()
 
 
 def decode(frames: Sequence[bytes], context: bytes, options: Options) -> Decoded:
     """Read what `Board.frame` wrote: one float64 per channel, NaN where this machine has no such thing."""
     del context, options
-    size = 8 * len(CHANNELS)
-    good = [i for i, frame in enumerate(frames) if len(frame) == size]
+    good = [i for i, frame in enumerate(frames) if len(frame) in SIZES]
     fault = np.full(len(frames), Fault.LENGTH, np.uint8)
     fault[good] = Fault.OK
-    values = np.frombuffer(b"".join(frames[i] for i in good), "<f8").reshape(len(good), len(CHANNELS))
+    nothing = struct.pack("<d", NAN) * len(CHANNELS)
+    whole = (frames[i] + nothing[len(frames[i]) :] for i in good)
+    values = np.frombuffer(b"".join(whole), "<f8").reshape(len(good), len(CHANNELS))
     mark = np.where(np.isnan(values), Mark.MISSING, Mark.OK).astype(np.uint8)
     return Decoded(values.astype(np.float64), mark, np.array(good, np.int32), fault)
 
@@ -61,8 +86,8 @@ class Board:
     _written: int = -1
     _at_ns: int = 0
 
-    def frame(self) -> bytes:
-        """Measure once: the bytes of one FRAME record."""
+    def frame(self, standing: Standing = UNKNOWN) -> bytes:
+        """Measure once, with what is known of the outbox: the bytes of one FRAME record."""
         disk = os.statvfs(self.data_dir)
         values = (
             _number(Path("/sys/class/thermal/thermal_zone0/temp"), 1e-3),
@@ -74,6 +99,7 @@ class Board:
             self._write_rate(),
             self.clock.mono_ns() / 1e9,
             float(self.clock.synchronised()),
+            *standing,
         )
         return struct.pack(f"<{len(values)}d", *values)
 
@@ -94,6 +120,17 @@ def written_bytes() -> int:
     except OSError:
         pass
     return -1
+
+
+def device_written_bytes(path: Path) -> int:
+    """Bytes that all programs have written to the device that holds `path`, since boot, or -1 where it is not known."""
+    try:
+        number = path.stat().st_dev
+        device = Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}").resolve(strict=True)
+        whole = device.parent if (device / "partition").exists() else device
+        return int((whole / "stat").read_text().split()[6]) * 512  # sectors of 512 bytes, whatever the device has
+    except (OSError, ValueError, IndexError):
+        return -1
 
 
 def notify(*words: str) -> bool:
@@ -122,6 +159,7 @@ def write_status(folder: Path, status: dict[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     fresh = folder / f".{STATUS_FILE}.new"
     fresh.write_bytes(msgspec.json.encode(status))
+    fresh.chmod(0o644)  # for everybody who may enter the folder
     fresh.replace(folder / STATUS_FILE)
 
 

@@ -37,7 +37,7 @@ class Reader:
     def initial(self) -> State:
         """Return the state before the first record: no partial frame, no context, no session."""
         empty = np.empty(0, np.uint8)
-        return {"rest": empty, "context": empty, "started": np.array([NOT_STARTED])}
+        return {"rest": empty, "context": empty, "started": np.array([NOT_STARTED]), "serial": empty}
 
 
 class Reading(NamedTuple):
@@ -46,6 +46,7 @@ class Reading(NamedTuple):
     block: Block
     slots: Slots
     garbage: int
+    serial: str = ""  # of the part that said it; empty while it has told none
 
 
 def read(
@@ -63,6 +64,8 @@ def read(
             run = []
         context = msgspec.msgpack.decode(record.data, type=Context)
         after["context"] = np.frombuffer(context.data, np.uint8)
+        if context.serial:
+            after["serial"] = np.frombuffer(context.serial.encode(), np.uint8)
         if context.start:
             after["started"] = np.array([record.mono_ns + offset_ns])
             after["rest"] = np.empty(0, np.uint8)  # what was cut off by the end of the session never comes
@@ -104,7 +107,7 @@ def _read_run(reader: Reader, state: State, records: Sequence[Record], offset_ns
     keep = counts != SKIP
     all_t = np.concatenate([np.array(frame_t, np.int64)[keep], np.array(slot_t, np.int64)])
     all_code = np.concatenate([counts[keep], np.array(slot_code, np.uint8)])
-    return Reading(block, Slots(all_t, all_code), garbage)
+    return Reading(block, Slots(all_t, all_code), garbage, state["serial"].tobytes().decode(errors="replace"))
 
 
 SKIP = 255

@@ -26,7 +26,13 @@ from gateway.commit import Committer, Terms
 from gateway.config import Config
 from gateway.core import Core, Plan
 from gateway.outbox import Outbox
-from gateway.rawlog import Position, RawLog, pack
+from gateway.pipeline.longer import Running, Validity, local
+from gateway.pipeline.noise import DayParts
+from gateway.plans import percentiles
+from gateway.rawblock import pack
+from gateway.rawkeep import keeps
+from gateway.rawlog import RawLog, Sizes
+from gateway.rawread import Position
 from gateway.record import ClockRecord, ConfigRecord, Context, Record, RecordKind, encode
 from gateway.supervise import Alarms
 
@@ -39,8 +45,24 @@ CLOCK_STEP_NS = NS // 2
 
 def terms(config: Config) -> Terms:
     """Take out of a configuration what goes into messages."""
-    windows, gateway = config.windows, config.gateway
-    return Terms(config.site.name, gateway.name, windows.long_s, windows.min_capture, gateway.history_days)
+    windows, gateway, hours = config.windows, config.gateway, config.windows.hours
+    parts = DayParts(hours.day, hours.evening, hours.night)
+    return Terms(
+        config.site.name,
+        gateway.name,
+        windows.long_s,
+        windows.min_capture,
+        gateway.history_days,
+        running=tuple(Running(*one) for one in windows.running_s),
+        local=tuple(local(name, config.site.timezone, parts) for name in windows.local),
+        parts=parts,
+        percentiles=percentiles(config),
+        validity={
+            name: Validity(one.min_capture, one.by == "hours", one.hour_min_capture)
+            for name, one in windows.validity.items()
+        },
+        allowed_lateness_s=windows.allowed_lateness_s,
+    )
 
 
 class Journal:
@@ -69,8 +91,6 @@ class Journal:
         if self.outbox.quarantined:
             self._alarms.raise_("database", f"the database could not be used; it is kept as {self.outbox.quarantined}")
         self._open_rawlog()
-        if self.rawlog.quarantined_bytes:
-            log.warning("raw log: %d bytes of a torn tail set aside", self.rawlog.quarantined_bytes)
         self.committer = Committer(self.outbox, terms(self._config))
         self.core = self._new_core()
         position = self._restore()
@@ -79,14 +99,18 @@ class Journal:
             closed = self._feed(records, after)
             if closed:
                 self.committer.commit(closed, self.core, *after)
+        self.core.caught_up()
+        if any(bad := (self.rawlog.quarantined_bytes, self.rawlog.lost.blocks, self.rawlog.lost.bytes)):
+            log.warning("raw log: %d bytes of a torn tail set aside, %d blocks missing, %d bytes passed over", *bad)
         self._begin()
 
     def _open_rawlog(self) -> None:
         """Open the raw log; its numbers go on behind the saved position, also when its folder was lost."""
         raw, saved = self._config.rawlog, self.outbox.state()
-        sizes = int(raw.segment_mb * MB), int(raw.keep_mb * MB)
-        behind = saved.segment if saved else 0
-        self.rawlog = RawLog(self._data_dir / "raw", *sizes, behind=behind, preface=self._preface)
+        sizes = Sizes(int(raw.segment_mb * MB), int(raw.keep_mb * MB), int(raw.recent_mb * MB))
+        behind = Position(saved.segment, saved.offset) if saved else Position()
+        judge = keeps(raw, self._plans)
+        self.rawlog = RawLog(self._data_dir, sizes, behind=behind, preface=self._preface, keeps=judge)
 
     def _preface(self) -> list[Record]:
         """Return what a new segment must say first, so that it can be read when the ones before it are gone."""
@@ -98,7 +122,7 @@ class Journal:
                 self._standing[record.kind, ""] = record
             elif record.kind is RecordKind.CONTEXT:
                 context = msgspec.msgpack.decode(record.data, type=Context)
-                again = encode(Context(start=False, data=context.data))  # the session itself began long ago
+                again = encode(Context(False, context.data, context.serial))  # the session itself began long ago
                 self._standing[record.kind, record.source] = record._replace(data=again)
 
     async def close(self) -> None:
@@ -124,14 +148,17 @@ class Journal:
 
     def _new_core(self) -> Core:
         config = self._config
-        return Core({config.hash: self._plans}, config.windows.base_s, config.gateway.lateness_s)
+        windows = config.windows
+        return Core(
+            {config.hash: self._plans}, windows.base_s, config.gateway.lateness_s, windows.allowed_lateness_s
+        )  # fmt: skip
 
     def _restore(self) -> Position:
         """Put back the saved state; return from where the raw log must be read again."""
         saved = self.outbox.state()
         if saved is None:
             self.core.begin(self._config.hash)
-            return Position()
+            return self.rawlog.whole_from()
         try:
             lost = self.core.restore(saved.body, self._config.hash)
         except ValueError as error:
@@ -142,7 +169,7 @@ class Journal:
             last_ns = history.last_start_ns(self.outbox.db)
             closed_ns = 0 if last_ns is None else last_ns + self._config.windows.base_s * NS
             self.core.begin(self._config.hash, closed_ns)
-            return Position()
+            return self.rawlog.whole_from()
         if lost:
             log.warning("configured anew, so their open window starts afresh: %s", ", ".join(lost))
         return Position(saved.segment, saved.offset)
@@ -158,10 +185,9 @@ class Journal:
 
     def take(self, records: Sequence[Record]) -> None:
         """Log and feed a batch; what it closes waits for `commit`."""
-        try:
-            self._position = self.rawlog.append(records)
-        except OSError as error:
-            self._alarms.raise_("raw log", f"cannot write the raw log: {error}; windows go on without it")
+        self._position = self.rawlog.append(records)
+        if self.rawlog.trouble:
+            self._alarms.raise_("raw log", self.rawlog.trouble)
         else:
             self._alarms.clear("raw log")
         self._remember_standing(records)
@@ -192,7 +218,9 @@ class Journal:
         try:
             await self.on_disk(self.rawlog.sync)
         except OSError as error:
-            self._alarms.raise_("raw log", f"cannot sync the raw log: {error}")
+            self._alarms.raise_("raw log sync", f"cannot sync the raw log: {error}; a power cut may cost more now")
+        else:
+            self._alarms.clear("raw log sync")
 
     async def on_disk(self, job: Callable[[], T]) -> T:
         """Do something in the thread that owns the files."""

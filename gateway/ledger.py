@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from drivers.base import Fault, Miss
-from gateway.block import I8, MISS_BASE, U1
+from gateway.block import I8, MISS_BASE, U1, UNHEARD
 
 FAULTS = len(Fault)
 MISSES = tuple(Miss)
@@ -34,6 +34,14 @@ class Account(NamedTuple):
         return self.expected, self.valid, self.rejected, self.missing
 
 
+class Tally(NamedTuple):
+    """The slots of s sensors in one window, counted."""
+
+    sums: I8  # [s, 4] expected, valid, rejected, missing
+    rejected_by: I8  # [s, FAULTS]
+    missing_by: I8  # [s, MISSES]
+
+
 def settle(slot: I8, code: U1, expected: I8, *, events: bool = False) -> Account:
     """Settle one window: a slot is valid if a good frame fell in it, rejected if only bad ones did, else missing.
 
@@ -41,38 +49,43 @@ def settle(slot: I8, code: U1, expected: I8, *, events: bool = False) -> Account
     the slots that the window was to hold. Of event parts every sign of life counts, so they have no extra frames.
     Of several verdicts on one slot the lowest number counts: the account does not depend on the order of arrival.
     """
-    order = np.argsort(code, kind="stable")
-    slot, code = slot[order], code[order]
+    codes = settled(slot, code, expected)
+    sums, rejected_by, missing_by = tally(codes, np.array([len(codes)]))
+    extra = 0 if events else int((code == 0).sum() - sums[0, 1])
+    n, valid, rejected, missing = sums[0].tolist()
+    return Account(n, valid, rejected, missing, extra, rejected_by[0], missing_by[0])
+
+
+def settled(slot: I8, code: U1, expected: I8) -> U1:
+    """Return what became of each expected slot [n]: the lowest code said of it, UNHEARD where none was."""
+    out = np.full(len(expected), UNHEARD, np.uint8)
     place, inside = places(slot, expected)
-    good, bad, miss = (code == 0) & inside, (code > 0) & (code < MISS_BASE) & inside, (code >= MISS_BASE) & inside
-    valid = np.zeros(len(expected), np.bool_)
-    valid[place[good]] = True
-    rejected = _first(place[bad], code[bad], len(expected))
-    rejected[valid] = 0
-    missed = _first(place[miss], code[miss], len(expected))
-    missed[valid | (rejected > 0)] = 0
-    n_valid, n_rejected = int(valid.sum()), int((rejected > 0).sum())
-    return Account(
-        len(expected),
-        n_valid,
-        n_rejected,
-        len(expected) - n_valid - n_rejected,
-        0 if events else int((code == 0).sum()) - n_valid,
-        np.bincount(rejected[rejected > 0], minlength=FAULTS)[:FAULTS].astype(np.int64),
-        np.bincount(missed[missed > 0] - MISS_BASE, minlength=len(MISSES))[: len(MISSES)].astype(np.int64),
-    )
+    if code.any():
+        worst_first = np.argsort(code, kind="stable")[::-1]
+        place, inside, code = place[worst_first], inside[worst_first], code[worst_first]
+    out[place[inside]] = code[inside]  # of several the last one stays
+    return out
+
+
+def tally(codes: U1, counts: I8) -> Tally:
+    """Count what became of the slots of several sensors; `counts` says how many of `codes` belong to each."""
+    s = len(counts)
+    table = np.bincount(np.repeat(np.arange(s) * 256, counts) + codes, minlength=256 * s).reshape(s, 256)
+    valid, rejected = table[:, 0], table[:, 1:MISS_BASE].sum(axis=1)
+    sums = np.stack([counts, valid, rejected, counts - valid - rejected], axis=1).astype(np.int64)
+    by_fault = np.zeros((s, FAULTS), np.int64)
+    by_fault[:, 1:] = table[:, 1:FAULTS]
+    return Tally(sums, by_fault, table[:, MISS_BASE : MISS_BASE + len(MISSES)].astype(np.int64))
 
 
 def places(slot: I8, expected: I8) -> tuple[I8, npt.NDArray[np.bool_]]:
     """Find each slot among the expected ones, which rise: its place [k], and whether it is there at all [k]."""
-    if not len(expected):
+    n = len(expected)
+    if not n:
         return np.zeros(len(slot), np.int64), np.zeros(len(slot), np.bool_)
-    place = np.minimum(np.searchsorted(expected, slot), len(expected) - 1).astype(np.int64)
+    if int(expected[-1] - expected[0]) == n - 1:  # without a gap, as of all parts that do not sleep
+        place = slot - expected[0]
+        inside = (place >= 0) & (place < n)
+        return (place if inside.all() else np.where(inside, place, 0)), inside
+    place = np.minimum(np.searchsorted(expected, slot), n - 1).astype(np.int64)
     return place, expected[place] == slot
-
-
-def _first(place: I8, code: U1, n: int) -> npt.NDArray[np.int64]:
-    """Return the first code said of each of n places, 0 where none was."""
-    out = np.zeros(n, np.int64)
-    out[place[::-1]] = code[::-1]
-    return out

@@ -7,14 +7,24 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from gateway import toml_lines
+from gateway import secrets, toml_lines
 from gateway.config import (
     BridgeConfig,
+    CalibrationConfig,
+    ClimateConfig,
     Config,
     DerivedConfig,
     DutyConfig,
+    FilterConfig,
+    GasIndexConfig,
+    GasTuning,
     GatewayConfig,
+    HumidityConfig,
+    KeepConfig,
+    MaintenanceConfig,
     MqttConfig,
+    NeighbourConfig,
+    PassagesConfig,
     Problem,
     QualityConfig,
     RawLogConfig,
@@ -22,6 +32,7 @@ from gateway.config import (
     SiteConfig,
     Sources,
     StoreConfig,
+    TemperatureConfig,
     WindowsConfig,
 )
 
@@ -30,6 +41,8 @@ MADE_UP = "unknown"
 NUMBER = ("{input!r} is no number", "write a number, without quotes")
 WHOLE = ("{input!r} is no whole number", "write a whole number, without quotes")
 TRUTH = ("{input!r} is neither true nor false", "write true or false, without quotes")
+TIME = ("{input!r} is no time", "write it as 2026-05-01T00:00:00Z, without quotes")
+DAY = ("{input!r} is no day", "write it as 2026-05-01, without quotes")
 SPAN = ("{input!r} is no span", "write two numbers, [low, high]")
 WORDS: Mapping[str, tuple[str, str]] = MappingProxyType(  # pydantic's name of an error -> what, hint
     {
@@ -49,6 +62,12 @@ WORDS: Mapping[str, tuple[str, str]] = MappingProxyType(  # pydantic's name of a
         "string_type": ("{input!r} is no text", "write it in quotes"),
         "path_type": ("{input!r} is no file name", "write it in quotes"),
         "string_pattern_mismatch": ("{input!r} is no name", "use small letters, digits, - and _, at most 40"),
+        "datetime_type": TIME,
+        "datetime_parsing": TIME,
+        "datetime_from_date_parsing": TIME,
+        "date_type": DAY,
+        "date_from_datetime_parsing": DAY,
+        "date_from_datetime_inexact": DAY,
         "literal_error": ("{input!r} is not known here", "use {expected}"),
         "greater_than": ("{input!r} is too small", "use more than {gt:g}"),
         "greater_than_equal": ("{input!r} is too small", "use {ge:g} or more"),
@@ -71,7 +90,8 @@ def explain(detail: Any, sources: Sources) -> Problem:
     if kind == "missing" and len(path) == 1:
         return sources.problem(path, "this table is missing", f"add [{path[0]}] and its name")
     what, hint = WORDS.get(kind, (str(detail["msg"]), "correct the value"))
-    facts = {"input": detail["input"], **detail.get("ctx", {})}
+    said = "***" if path[-1] in secrets.FILES else detail["input"]
+    facts = {"input": said, **detail.get("ctx", {})}
     return sources.problem(path, what.format(**facts), hint.format(**facts))
 
 
@@ -80,14 +100,26 @@ def _known_keys(path: toml_lines.Path) -> list[str]:
     tables = {
         "site": SiteConfig, "gateway": GatewayConfig, "rawlog": RawLogConfig, "windows": WindowsConfig,
         "mqtt": MqttConfig, "bridge": BridgeConfig, "store": StoreConfig, "sensor": SensorConfig,
-        "derived": DerivedConfig,
+        "derived": DerivedConfig, "neighbour": NeighbourConfig,
     }  # fmt: skip
     if path:
         model = tables.get(str(path[0]), QualityConfig)
-    if "quality" in path:
-        model = QualityConfig
+    if path[:2] == ("rawlog", "keep"):
+        model = KeepConfig
+    elif "quality" in path:
+        model = ClimateConfig if "climatology" in path else QualityConfig
+    elif "filter" in path:
+        model = FilterConfig
     elif "duty" in path:
         model = DutyConfig
+    elif "gas_index" in path:
+        model = GasIndexConfig if path[-1] == "gas_index" else GasTuning
+    elif "calibration" in path:
+        model = {"temperature": TemperatureConfig, "humidity": HumidityConfig}.get(str(path[-1]), CalibrationConfig)
+    elif "maintenance" in path:
+        model = MaintenanceConfig
+    elif "passages" in path:
+        model = PassagesConfig
     return sorted(model.__dataclass_fields__)
 
 
@@ -102,7 +134,7 @@ def mend(raw: dict[str, Any], detail: Any) -> None:
         elif isinstance(node, list) and isinstance(part, int) and part < len(node):
             node = node[part]
         else:
-            break
+            return  # taken out with another mistake
     table, key = places[-1]
     if detail["type"] != "missing":
         table.pop(key, None)

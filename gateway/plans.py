@@ -8,13 +8,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from drivers import DRIVERS
-from drivers.base import Driver, Kind
+from drivers.base import Channel, Driver, Kind
 from gateway.board import Source
+from gateway.calibrations import away
 from gateway.config import Config, SensorConfig, to_json
 from gateway.core import Plan
+from gateway.doubts import doubts
 from gateway.ingest import Reader
 from gateway.joins import options_of
 from gateway.pipeline.derive import DERIVATIONS, At, Derived
+from gateway.pipeline.fields import Percentiles
+from gateway.pipeline.neighbours import Neighbours
 from gateway.pipeline.windows import DutyTimes, SensorSpec
 from gateway.rules import NS, slot_ns
 from gateway.stages import stages
@@ -28,12 +32,16 @@ def plans(config: Config, extra: tuple[tuple[SensorConfig, Driver], ...] = ()) -
         out[name] = replace(out[name], told=tuple(sorted(channels)))
     for one in derived(config):
         out[one.ledger_of] = replace(out[one.ledger_of], derived=(*out[one.ledger_of].derived, one))
+    for doubt in doubts(config):
+        lead = doubt.members[0].sensor if isinstance(doubt, Neighbours) else doubt.of.sensor
+        out[lead] = replace(out[lead], doubts=(*out[lead].doubts, doubt))
     return out
 
 
 def plan(config: Config, sensor: SensorConfig, driver: Driver) -> Plan:
     """Make the plan of one sensor."""
     tests = [config.quality_of(sensor, driver.domain, channel.name) for channel in driver.channels]
+    filters = [config.filter_of(sensor, driver.domain, channel.name) for channel in driver.channels]
     slot = slot_ns(sensor, driver)
     warm_up_ns = round(driver.duty.warm_up_s * NS) if driver.duty else 0
     reader = Reader(driver, driver.defaults() | sensor.options, slot, warm_up_ns)
@@ -41,11 +49,27 @@ def plan(config: Config, sensor: SensorConfig, driver: Driver) -> Plan:
     events = reader.events or any(channel.kind is Kind.COUNT for channel in driver.channels)
     line = stages(config, sensor, driver, events=events)
     spec = SensorSpec(
-        sensor.name, driver.domain, line.channels, slot, events, duty_times(sensor, driver), eventful=line.eventful
-    )
-    said = to_json([replace(sensor, inputs={}), tests, slot])  # what it is told does not change how it is read
+        sensor.name, driver.domain, line.channels, slot, events, duty_times(sensor, driver),
+        keep=kept(config, sensor, driver, line.channels), eventful=line.eventful, away=away(sensor),
+    )  # fmt: skip
+    # What it is told, and what is published of it, does not change how it is read.
+    said = to_json([replace(sensor, inputs={}, percentiles=None), tests, filters, slot])
     name = hashlib.sha256(said).hexdigest()[:12]
     return Plan(name, reader, line.steps, spec)
+
+
+def kept(config: Config, sensor: SensorConfig, driver: Driver, channels: tuple[Channel, ...]) -> tuple[bool, ...]:
+    """Say of which channels samples are kept, because percentiles of them are published."""
+    asked, named = percentiles(config), sensor.percentiles
+    if driver.domain == "health":
+        return ()
+    return tuple(bool(asked.of(one.kind)) and (named is None or one.name in named) for one in channels)
+
+
+def percentiles(config: Config) -> Percentiles:
+    """Return which percentiles a site publishes."""
+    of = config.windows.percentiles
+    return Percentiles(of.scalar, of.level, of.speed, of.least_speeds)
 
 
 def derived(config: Config) -> tuple[Derived, ...]:
@@ -57,7 +81,7 @@ def derived(config: Config) -> tuple[Derived, ...]:
         parts = {
             part.name: At(*Source.of(str(one.keys[part.name]))) for part in derivation.parts if part.name in one.keys
         }
-        lead = parts[derivation.parts[0].name]
+        lead = next(iter(parts.values()))
         ledger_of[one.name] = ledger_of[lead.sensor]
         out.append(Derived(one.name, derivation, options_of(one, derivation), parts, len(out), ledger_of[one.name]))
     return tuple(out)

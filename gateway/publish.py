@@ -1,7 +1,7 @@
 """Publish: from the outbox to the broker, and receipts back.
 
 PUBACK with success marks a message sent, nothing more. aiomqtt drops the reason code of a PUBACK, and a broker that
-refuses by ACL says so only there: `_Client` is the one place that listens.
+refuses by ACL says so only there: mqtt_client.py is the one place that listens.
 """
 
 from __future__ import annotations
@@ -9,23 +9,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import ssl
 from collections.abc import Callable
 from concurrent.futures import Executor
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import aiomqtt
 import msgspec
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
 
-from gateway import wire
+from gateway import mqtt5, secrets, wire
 from gateway.clock import Clock
 from gateway.dispatch import Dispatch
+from gateway.mqtt_client import ACK_TIMEOUT_S, Client
 from gateway.outbox import Outbox
 from gateway.supervise import BackOff, end, until_one_fails
+from gateway.tls import Contexts, explain
 
 log = logging.getLogger(__name__)
 NO_SUBSCRIBERS = 16
@@ -36,8 +35,10 @@ REASONS = {
 }
 IDLE_S = 5.0
 GOODBYE_S = 2.0
-ACK_TIMEOUT_S = 20.0
 SESSION_EXPIRY_S = 3600
+# Beside a payload, estimated: headers of MQTT (60), of IPv4, TCP and TLS (75 a packet), acknowledgements by TCP (52),
+# and with QoS 1 the PUBACK, the receipt and its PUBACK. Pings of an idle line (250 each) are not counted.
+OVERHEAD_BYTES = {0: 190, 1: 620}
 
 
 class Terms(NamedTuple):
@@ -47,7 +48,7 @@ class Terms(NamedTuple):
     host: str
     port: int
     password_file: Path | None
-    tls: ssl.SSLContext | None
+    tls: Contexts | None
     keepalive_s: int
     inflight: int
     confirm: str
@@ -64,6 +65,7 @@ class Extra(NamedTuple):
     qos: int = 0
     retain: bool = False
     expiry_s: int = 0
+    told_ns: int = 0  # when; it expires from then on, not from when it was sent
 
 
 class Status(msgspec.Struct, omit_defaults=False):
@@ -74,42 +76,6 @@ class Status(msgspec.Struct, omit_defaults=False):
     reason: str
     version: str
     config: str
-
-
-class _Client(aiomqtt.Client):
-    """aiomqtt's client that also tells the reason code of each PUBACK."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._acks: dict[int, asyncio.Future[int]] = {}
-
-    async def deliver(self, topic: str, payload: bytes) -> int:
-        """Publish with QoS 1 and return the reason code; raise MqttError when no answer comes."""
-        info = self._client.publish(topic, payload, 1, retain=False)
-        if info.rc != 0:
-            raise aiomqtt.MqttCodeError(info.rc, "could not publish")
-        ack = self._acks[info.mid] = asyncio.get_running_loop().create_future()
-        try:
-            done, _ = await asyncio.wait(
-                (ack, self._disconnected), timeout=ACK_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED
-            )
-            if ack not in done:
-                raise aiomqtt.MqttError("the broker did not acknowledge")
-            reason: int = ack.result()
-            return reason
-        finally:
-            self._acks.pop(info.mid, None)
-
-    async def _misc_loop(self) -> None:
-        """Look after the keep-alive a few times in its period; aiomqtt would wake the processor every second."""
-        while self._client.loop_misc() == 0:  # noqa: ASYNC110 - it is a clock, not a wait for something
-            await asyncio.sleep(max(1.0, self._keepalive / 6))
-
-    def _on_publish(self, client: Any, userdata: Any, mid: int, reason_code: Any, properties: Any) -> None:
-        ack = self._acks.get(mid)
-        if ack is not None and not ack.done():
-            ack.set_result(int(reason_code.value))
-        super()._on_publish(client, userdata, mid, reason_code, properties)
 
 
 class Publisher:
@@ -130,7 +96,9 @@ class Publisher:
         self._dispatch = Dispatch(outbox, clock, terms.resend_s, terms.resend_max_s)
         self.connected = False
         self.alarm = ""
+        self.peer = b""  # the certificate that the broker has shown
         self.sent = 0
+        self.out_bytes = 0  # over the line, overhead included
         self.receipts = 0
         self.strange_receipts = 0
         self.passed_ns = clock.mono_ns()
@@ -140,7 +108,8 @@ class Publisher:
         self._wake.set()
 
     def tell(self, extra: Extra) -> None:
-        """Queue a message beside the windows; a newer one of the same leaf replaces it."""
+        """Queue a message beside the windows, deflated if large; a newer one of the same leaf replaces it."""
+        extra = extra._replace(payload=wire.deflated(extra.payload), told_ns=self._clock.mono_ns())
         self._extras[extra.leaf] = extra
         if extra.retain and not extra.expiry_s:
             self._lasting[extra.leaf] = extra
@@ -160,6 +129,7 @@ class Publisher:
         while True:
             try:
                 async with self._client() as client:
+                    self.peer = client.peer()
                     self._on_connected(back_off)
                     await self._session(client)
             except* (aiomqtt.MqttError, OSError) as group:
@@ -177,30 +147,30 @@ class Publisher:
     def _on_lost(self, error: BaseException) -> None:
         while isinstance(error, BaseExceptionGroup):
             error = error.exceptions[0]
-        alarm = f"broker {self._terms.host}:{self._terms.port}: {error}"
+        alarm = f"broker {self._terms.host}:{self._terms.port}: {explain(error)}"
         if self.connected or not self.alarm:
             log.warning("%s; windows wait in the outbox", alarm)
         self.alarm = alarm
 
-    def _client(self) -> _Client:
+    def _client(self) -> Client:
         terms = self._terms
-        properties = _properties(PacketTypes.CONNECT)
-        properties.SessionExpiryInterval = SESSION_EXPIRY_S
+        properties = mqtt5.connect(SessionExpiryInterval=SESSION_EXPIRY_S, MaximumPacketSize=wire.MAX_PACKET)
         will = aiomqtt.Will(
             wire.topic(terms.gateway, "status"),
             msgspec.json.encode(self._status(False, "connection lost")),
             qos=1,
             retain=True,
         )
-        password = terms.password_file.read_text().strip() if terms.password_file else None
-        return _Client(
+        password = secrets.read(terms.password_file)
+        return Client(
             terms.host, terms.port, username=terms.gateway if password else None, password=password,
             identifier=f"lamppost-{terms.gateway}", protocol=aiomqtt.ProtocolVersion.V5, will=will,
-            keepalive=terms.keepalive_s, clean_start=False, properties=properties, tls_context=terms.tls,
+            keepalive=terms.keepalive_s, clean_start=False, properties=properties,
+            tls_context=terms.tls() if terms.tls else None,
             max_inflight_messages=terms.inflight, timeout=ACK_TIMEOUT_S,
         )  # fmt: skip
 
-    async def _session(self, client: _Client) -> None:
+    async def _session(self, client: Client) -> None:
         await client.subscribe(wire.topic(self._terms.gateway, "receipt"), qos=1)
         await self._announce(client, self._status(True, "connected"))
         self._extras = self._lasting | self._extras
@@ -215,11 +185,11 @@ class Publisher:
                     await self._announce(client, self._status(False, "stopped"))
             raise
 
-    async def _announce(self, client: _Client, status: Status) -> None:
+    async def _announce(self, client: Client, status: Status) -> None:
         topic = wire.topic(self._terms.gateway, "status")
         await client.publish(topic, msgspec.json.encode(status), qos=1, retain=True)
 
-    async def _receive(self, client: _Client) -> None:
+    async def _receive(self, client: Client) -> None:
         async for message in client.messages:
             self.take_receipt(bytes(message.payload) if isinstance(message.payload, bytes | bytearray) else b"")
 
@@ -242,7 +212,7 @@ class Publisher:
                 log.error("the bridge put %d messages aside: see dead-letters/ in its data directory", released)
         self._wake.set()
 
-    async def _send(self, client: _Client) -> None:
+    async def _send(self, client: Client) -> None:
         """Send one message after the other, for as long as the connection holds; one of `inflight` that do."""
         topic = wire.topic(self._terms.gateway, "windows")
         loop = asyncio.get_running_loop()
@@ -259,6 +229,7 @@ class Publisher:
             if payload is None:  # gone, or an older revision is still without a receipt
                 self._dispatch.behind(seq)
             else:
+                self.out_bytes += len(payload) + OVERHEAD_BYTES[1]
                 self._acknowledged(seq, await client.deliver(topic, payload))
 
     def _acknowledged(self, seq: int, reason: int) -> None:
@@ -275,20 +246,16 @@ class Publisher:
                 self._dispatch.release([seq], "receipted")
         self._dispatch.later(seq)
 
-    async def _send_extras(self, client: _Client) -> None:
+    async def _send_extras(self, client: Client) -> None:
         while True:
             await self._extra_wake.wait()
             self._extra_wake.clear()
             for leaf in list(self._extras):
                 extra = self._extras.pop(leaf)
-                properties = None
-                if extra.expiry_s:
-                    properties = _properties(PacketTypes.PUBLISH)
-                    properties.MessageExpiryInterval = extra.expiry_s
+                left_s = extra.expiry_s - (self._clock.mono_ns() - extra.told_ns) // 1_000_000_000
+                if extra.expiry_s and left_s <= 0:
+                    continue  # it waited too long for the broker: it would be taken for new
+                properties = mqtt5.publish(MessageExpiryInterval=left_s) if extra.expiry_s else None
                 topic = wire.topic(self._terms.gateway, leaf)
+                self.out_bytes += len(extra.payload) + OVERHEAD_BYTES[extra.qos]
                 await client.publish(topic, extra.payload, extra.qos, extra.retain, properties)
-
-
-def _properties(packet: int) -> Properties:
-    properties: Properties = Properties(packet)  # type: ignore[no-untyped-call]
-    return properties

@@ -1,233 +1,186 @@
 """The raw log: every record of acquisition on disk, before anything is made of it.
 
-A folder of segments `NNNNNNNN.raw`. A segment is an 8-byte head (`LPRAW`, version) and blocks: length u32 and crc32
-u32 of the payload, then the payload, one deflated batch of records. A torn tail, the rest of a power cut, is moved to
-`quarantine/` and counted; the log always opens. A run never appends to the segment of an earlier run.
+Batches become blocks, numbered without end (rawblock.py), in a ring of segments that are overwritten in place
+(rawring.py). Which records that ring keeps is the site's policy; the others go into a second, small one, so that a
+start after a crash finds the records of all sources, and the long record only what somebody wants to keep. A log
+always opens: what is damaged is passed over and counted. The format is in docs/reference/raw-log.md.
 """
 
 from __future__ import annotations
 
-import os
-import struct
-import zlib
+import contextlib
+import errno
 from collections.abc import Callable, Iterator, Sequence
-from io import FileIO
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from threading import Lock
+from typing import NamedTuple
 
-from gateway.record import Record, RecordKind
+from gateway import rawlog_1, rawread
+from gateway.rawblock import PART, RECENT, deflate, deflate_rest
+from gateway.rawfiles import PAGE, Disk, Folder
+from gateway.rawread import Lost, Position
+from gateway.rawring import Ring
+from gateway.record import Record
 
-HEAD = b"LPRAW\x00\x01\n"
-BLOCK = struct.Struct("<II")  # length, crc32
-RECORD = struct.Struct("<BBHq")  # kind, length of source, length of data, mono_ns
-MAX_BLOCK = 8 * 1024 * 1024
-SUFFIX = ".raw"
+RECENT_SEGMENTS = 4
+MAIN_FOLDER, RECENT_FOLDER, QUARANTINE = "raw", "raw-recent", "quarantine"
+START, END = Position(), Position(1 << 31)
+
+Keeps = Callable[[Sequence[Record]], Sequence[bool]]
+Preface = Callable[[], Sequence[Record]]
 
 
-class Position(NamedTuple):
-    """Where the next block stands: segment number and byte offset."""
+class Sizes(NamedTuple):
+    """How large the log may become, in bytes; with `recent` 0 there is no second ring and everything is kept."""
 
-    segment: int = 0
-    offset: int = 0
+    segment: int
+    keep: int
+    recent: int = 0
 
 
 class RawLog:
-    """The log of one gateway; the one writer of its folder."""
+    """The log of one gateway, the one writer of its folders in a data directory.
+
+    `append` belongs to the thread that feeds the core; `sync` may run in another one meanwhile.
+    """
 
     def __init__(
         self,
-        folder: Path,
-        segment_bytes: int,
-        keep_bytes: int,
+        data_dir: Path,
+        sizes: Sizes,
         *,
-        behind: int = 0,
-        preface: Callable[[], Sequence[Record]] = tuple,
+        behind: Position = START,
+        preface: Preface = tuple,
+        keeps: Keeps | None = None,
+        disk: Disk = Folder,
     ) -> None:
-        """Open the log; new segments are numbered above `behind` too and begin with the records of `preface`."""
-        self._folder = folder
-        self._segment_bytes = segment_bytes
-        self._keep_bytes = keep_bytes
-        self._file: FileIO | None = None
-        self._dirty = False
-        self.appended_bytes = 0
-        self.quarantined_bytes = 0
-        self.dropped_segments = 0
-        folder.mkdir(parents=True, exist_ok=True)
-        numbers = segments(folder)
-        if numbers:
-            self.quarantined_bytes = recover(folder, numbers[-1])
-        self._number = max(behind, numbers[-1] if numbers else 0)
+        """Open the log; new blocks are numbered from `behind` on at least.
+
+        New segments begin with the records of `preface`; `keeps` says which records of a batch the long record is to
+        hold.
+        """
+        self._files, self._recent_files = disk(data_dir / MAIN_FOLDER), disk(data_dir / RECENT_FOLDER)
+        quarantine = disk(data_dir / QUARANTINE)
+        self._main = Ring(self._files, quarantine, sizes.segment, sizes.keep)
+        self._recent = Ring(self._recent_files, quarantine, sizes.recent // RECENT_SEGMENTS, sizes.recent)
+        old = rawlog_1.segments(self._files)
+        self._main.retire(list(old.values()))
         self._preface = preface
+        self._keeps = keeps if sizes.recent else None
+        self._lock = Lock()
+        above_old = Position(max(old, default=0) + 1)
+        self._next = max(self._main.last + 1, self._recent.last + 1, behind.sequence, above_old.sequence)
+        self._error: OSError | None = None
+        self.appended_bytes = 0
+        self.dropped_records = 0
+        self.lost = Lost()
+        if self._keeps is not None:
+            self._recent.grow()
+
+    @property
+    def quarantined_bytes(self) -> int:
+        """How many bytes of bad tails were set aside at the start."""
+        return self._main.quarantined_bytes + self._recent.quarantined_bytes
+
+    @property
+    def dropped_segments(self) -> int:
+        """How many segments of the long record were overwritten or removed since the start."""
+        return self._main.dropped_segments
+
+    @property
+    def position(self) -> Position:
+        """Where the next block will stand."""
+        return Position.of(self._next)
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong with writing; empty while all is well."""
+        if self._error is not None:
+            return f"cannot write the raw log: {self._error}; windows go on without it"
+        growth = self._main.growth_error or self._recent.growth_error
+        return f"the raw log cannot grow: {growth}; its oldest records go early" if growth is not None else ""
+
+    # -- writing ---------------------------------------------------------------------------------------------------
 
     def append(self, records: Sequence[Record]) -> Position:
-        """Write one batch as one block; return the position behind it. Raises OSError.
-
-        A block that did not fit (the disk is full) is cut off again, so that nothing sound stands behind it.
-        """
-        block = block_of(records)
-        file = self._writable()
-        start = file.tell()
-        try:
-            _write_all(file, block)
-        except OSError:
-            file.seek(start)
-            file.truncate()
-            raise
-        self._dirty = True
-        self.appended_bytes += len(block)
-        return Position(self._number, file.tell())
+        """Write a batch; return the position behind it. What cannot be written is counted; `trouble` says why."""
+        with self._lock:
+            self._error = None
+            self._append(records)
+            return self.position
 
     def sync(self) -> None:
-        """Put what was appended on the medium; blocks, so not for an event loop."""
-        file = self._file
-        if file is not None and self._dirty:
-            self._dirty = False
-            descriptor = os.dup(file.fileno())  # the segment may be closed meanwhile by the thread that appends
-            try:
-                os.fdatasync(descriptor)
-            finally:
-                os.close(descriptor)
-
-    def read(self, position: Position) -> Iterator[tuple[Position, list[Record]]]:
-        """Yield each block from `position` on, with the position behind it; damaged rests are passed over."""
-        for number in segments(self._folder):
-            if number < position.segment:
-                continue
-            offset = position.offset if number == position.segment else 0
-            yield from read_segment(path_of(self._folder, number), number, offset)
+        """Put what was appended on the medium, and have room ready; blocks. Raises OSError."""
+        try:
+            self._main.sync()
+            self._recent.sync()
+        finally:
+            self._main.grow()
+            if self._keeps is not None:
+                self._recent.grow()
 
     def close(self) -> None:
-        """Sync and close."""
-        self.sync()
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        """Put what was appended on the medium for the last time, as far as it goes."""
+        for ring in (self._main, self._recent):
+            with contextlib.suppress(OSError):
+                ring.sync()
 
-    def _writable(self) -> FileIO:
-        if self._file is not None and self._file.tell() >= self._segment_bytes:
-            self.close()
-        if self._file is None:
-            path = path_of(self._folder, self._number + 1)
-            file = path.open("xb", buffering=0)
-            try:
-                preface = self._preface()
-                _write_all(file, HEAD + block_of(preface) if preface else HEAD)
-            except OSError:
-                file.close()
-                path.unlink()
-                raise
-            self._file = file
-            self._number += 1
-            self._prune()
-        return self._file
-
-    def _prune(self) -> None:
-        """Delete the oldest segments beyond the cap; never the one that is written."""
-        sizes = {number: path_of(self._folder, number).stat().st_size for number in segments(self._folder)}
-        total = sum(sizes.values())
-        for number, size in sizes.items():
-            if total <= self._keep_bytes or number == self._number:
-                return
-            path_of(self._folder, number).unlink()
-            total -= size
-            self.dropped_segments += 1
-
-
-def path_of(folder: Path, number: int) -> Path:
-    """Name the file of a segment."""
-    return folder / f"{number:08d}{SUFFIX}"
-
-
-def segments(folder: Path) -> list[int]:
-    """List the segment numbers in a folder, oldest first."""
-    return sorted(int(path.stem) for path in folder.glob(f"*{SUFFIX}") if path.stem.isdigit())
-
-
-def block_of(records: Sequence[Record]) -> bytes:
-    """Write a batch as a block; deflated, because bytes are what wears a card."""
-    payload = zlib.compress(pack(records), 1)
-    return BLOCK.pack(len(payload), zlib.crc32(payload)) + payload
-
-
-def pack(records: Sequence[Record]) -> bytes:
-    """Join records into the payload of a block."""
-    parts = []
-    for record in records:
-        source = record.source.encode()
-        parts += [RECORD.pack(record.kind, len(source), len(record.data), record.mono_ns), source, record.data]
-    return b"".join(parts)
-
-
-def unpack(payload: bytes) -> list[Record]:
-    """Take the payload of a block apart; raise ValueError when it is not one."""
-    records = []
-    offset = 0
-    while offset < len(payload):
-        try:
-            kind, source_size, data_size, mono_ns = RECORD.unpack_from(payload, offset)
-            start = offset + RECORD.size
-            end = start + source_size + data_size
-            if end > len(payload):
-                raise ValueError("a record reaches beyond its block")
-            source = payload[start : start + source_size].decode()
-            records.append(Record(RecordKind(kind), mono_ns, source, payload[start + source_size : end]))
-        except struct.error as error:
-            raise ValueError(f"a record is cut off: {error}") from None
-        offset = end
-    return records
-
-
-def read_segment(path: Path, number: int, offset: int) -> Iterator[tuple[Position, list[Record]]]:
-    """Yield the sound blocks of one segment from `offset` on; stop at the first damaged one."""
-    with path.open("rb") as file:
-        if file.read(len(HEAD)) != HEAD:
+    def _append(self, records: Sequence[Record]) -> None:
+        """Write a batch as one block, or halves of it where it is too large for a segment."""
+        keeps = self._keeps(records) if self._keeps is not None else [True] * len(records)
+        kept = [record for record, keep in zip(records, keeps, strict=True) if keep]
+        places = [place for place, keep in enumerate(keeps) if not keep]
+        payload = deflate(kept)
+        rest = deflate_rest([records[place] for place in places], places) if places else b""
+        if len(payload) > self._main.capacity or len(rest) > self._recent.capacity:
+            if len(records) > 1:
+                self._append(records[: len(records) // 2])
+                self._append(records[len(records) // 2 :])
+            else:
+                self._drop(OSError(errno.EFBIG, "a record is larger than a segment"), 1)
             return
-        file.seek(max(offset, len(HEAD)))
-        while (payload := _next_payload(file)) is not None:
-            try:
-                records = unpack(payload)
-            except ValueError:
-                return
-            yield Position(number, file.tell()), records
+        if not self._main.fits(len(payload)):
+            with contextlib.suppress(OSError):  # it comes again below
+                self._begin(len(payload))
+        sequence = self._next
+        self._next += 1
+        self._write(self._main, payload, sequence, PART if rest else 0, len(kept))
+        if rest:
+            self._write(self._recent, rest, sequence, RECENT, len(places))
+
+    def _begin(self, length: int) -> None:
+        """Go over to a segment that says first what is in force: it must be readable without those before it."""
+        preface = self._preface()
+        said = deflate(preface)
+        self._main.begin(self._next)
+        if preface and len(said) + PAGE + length <= self._main.capacity:
+            self._next += 1  # also when it cannot be written: no two blocks ever have the same sequence
+            self.appended_bytes += self._main.append(said, self._next - 1)
+
+    def _write(self, ring: Ring, payload: bytes, sequence: int, flags: int, n: int) -> None:
+        try:
+            if not ring.fits(len(payload)):
+                ring.begin(sequence)
+            self.appended_bytes += ring.append(payload, sequence, flags)
+        except OSError as error:
+            self._drop(error, n)
+
+    def _drop(self, error: OSError, n: int) -> None:
+        self._error = error
+        self.dropped_records += n
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    def read(self, position: Position) -> Iterator[tuple[Position, list[Record]]]:
+        """Yield each batch from `position` on, with the position behind it; `lost` counts what is missed."""
+        return rawread.read(self._files, self._recent_files, position, self.position, self.lost)
+
+    def whole_from(self) -> Position:
+        """Return from where on the log has the records of all sources."""
+        return rawread.whole_from(self._files, self._recent_files, self.position)
 
 
-def recover(folder: Path, number: int) -> int:
-    """Move what follows the last sound block to `quarantine/`; return its size in bytes."""
-    path = path_of(folder, number)
-    with path.open("r+b") as file:
-        sound = len(HEAD) if file.read(len(HEAD)) == HEAD else 0
-        for position, _ in read_segment(path, number, 0):
-            sound = position.offset
-        file.seek(sound)
-        tail = file.read()
-        if not tail:
-            return 0
-        quarantine = folder.parent / "quarantine"
-        quarantine.mkdir(exist_ok=True)
-        (quarantine / f"{path.stem}-{sound}.tail").write_bytes(tail)
-        file.truncate(sound)
-        os.fsync(file.fileno())
-    return len(tail)
-
-
-def _write_all(file: FileIO, data: bytes) -> None:
-    """Write all of it, or raise OSError: on a full disk a write takes what fits, and only the next one says why."""
-    done = 0
-    while done < len(data):
-        done += file.write(data[done:])
-
-
-def _next_payload(file: BinaryIO) -> bytes | None:
-    head = file.read(BLOCK.size)
-    if len(head) < BLOCK.size:
-        return None
-    length, crc = BLOCK.unpack(head)
-    if length > MAX_BLOCK:
-        return None
-    payload = file.read(length)
-    if len(payload) != length or zlib.crc32(payload) != crc:
-        return None
-    try:
-        return zlib.decompress(payload)
-    except zlib.error:
-        return None
+def read(data_dir: Path, position: Position = START) -> Iterator[tuple[Position, list[Record]]]:
+    """Yield the batches of a data directory as they are, also while a gateway writes there."""
+    files, recent = Folder(data_dir / MAIN_FOLDER), Folder(data_dir / RECENT_FOLDER)
+    return rawread.read(files, recent, position, END, Lost())

@@ -30,10 +30,14 @@ class Record(NamedTuple):
 
 
 class Context(msgspec.Struct, array_like=True):
-    """Payload of CONTEXT: `start` when a session with the device begins (its warm-up counts from here)."""
+    """Payload of CONTEXT: `start` when a session with the device begins (its warm-up counts from here).
+
+    `serial` is the number that the part has told of itself; empty while it has told none.
+    """
 
     start: bool
     data: bytes
+    serial: str = ""
 
 
 class Tick(msgspec.Struct, array_like=True):

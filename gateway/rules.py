@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import difflib
-import stat
 from collections.abc import Iterator
-from dataclasses import asdict
-from pathlib import Path
 from types import MappingProxyType
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from drivers import DRIVERS
 from drivers.base import Driver, Option, OptionValue, Poll
-from gateway.config import Config, Problem, QualityConfig, SensorConfig, Sources
+from gateway.config import Config, Problem, SensorConfig, Sources
+from gateway.gas import gas_index
+from gateway.noise_events import event_rules
+from gateway.rules_calibration import calibration
+from gateway.rules_quality import filters_named, tests_alone, tests_of
+from gateway.rules_rawlog import rawlog
+from gateway.rules_servers import files, mqtt, store
+from gateway.vehicles import check as passages
 from gateway.wiring import Wires, place
 
 NS = 1_000_000_000
-CREDENTIALS = Path("/run/credentials")
 RESERVED = ("board",)  # under this name the gateway measures the computer that it runs on
 WORD_OF = MappingProxyType({bool: "truth value", int: "whole number", float: "number", str: "text"})
 
 
 def cross_check(config: Config, sources: Sources) -> list[Problem]:
     """Find everything that is wrong between keys; warnings are marked."""
-    rules = (_windows, _site, _mqtt, _store, _site_quality)
+    rules = (_site, rawlog, mqtt, store, files, _health, _site_quality, filters_named)
     problems = [problem for rule in rules for problem in rule(config, sources)]
     names: set[str] = set()
     wires = Wires(sources)
@@ -46,8 +49,13 @@ def cross_check(config: Config, sources: Sources) -> list[Problem]:
         problems += _timing(sensor, driver, at, config, sources)
         problems += _options(sensor, driver, at, sources)
         problems += _quality(sensor, driver, at, sources)
+        problems += tests_of(config, sensor, driver, at, slot_ns(sensor, driver), sources)
+        problems += calibration(sensor, driver, at, sources)
+        problems += passages(sensor, driver, at, slot_ns(sensor, driver) / NS, sources)
+        problems += gas_index(sensor, driver, at, slot_ns(sensor, driver) / NS, sources)
+        problems += event_rules(sensor, driver, at, sources)
         problems += wires.add(sensor, driver, at)
-    return problems
+    return list(dict.fromkeys(problems))  # what is said for a whole domain may be wrong for several parts
 
 
 def slot_ns(sensor: SensorConfig, driver: Driver) -> int:
@@ -55,19 +63,6 @@ def slot_ns(sensor: SensorConfig, driver: Driver) -> int:
     if isinstance(driver.access, Poll):
         return round((sensor.every_s or driver.access.every_s) * NS)
     return round((driver.access.nominal_s or 1.0) * NS)
-
-
-def _windows(config: Config, sources: Sources) -> Iterator[Problem]:
-    windows = config.windows
-    for period in windows.long_s:
-        if period % windows.base_s or period <= windows.base_s:
-            hint = f"use multiples of {windows.base_s} s, from {2 * windows.base_s} s on"
-            yield sources.problem(("windows", "long_s"), f"{period} s cannot be made of windows of base_s", hint)
-    if 86_400 % windows.base_s:
-        yield sources.problem(("windows", "base_s"), "does not divide the day", "use 60, 300, 600 ...")
-    elif windows.base_s < 60:
-        what = f"a commit every {windows.base_s} s wears the card"
-        yield sources.problem(("windows", "base_s"), what, "use 60 or more outside a demo", warning=True)
 
 
 def _site(config: Config, sources: Sources) -> Iterator[Problem]:
@@ -78,42 +73,10 @@ def _site(config: Config, sources: Sources) -> Iterator[Problem]:
         yield sources.problem(("site", "timezone"), what, "use an IANA name, for example Europe/Bucharest")
 
 
-def _mqtt(config: Config, sources: Sources) -> Iterator[Problem]:
-    mqtt = config.mqtt
-    if mqtt.confirm == "puback":
-        what = "windows are forgotten once the broker has them: a broker that dies loses what it had not passed on"
-        yield sources.problem(("mqtt", "confirm"), what, 'run the bridge and use confirm = "receipt"', warning=True)
-    if (mqtt.cert_file is None) != (mqtt.key_file is None):
-        yield sources.problem(("mqtt",), "a certificate needs its key", "set both cert_file and key_file, or none")
-    if not mqtt.tls and (mqtt.cert_file or mqtt.ca_file):
-        yield sources.problem(("mqtt", "tls"), "certificates are named but tls is off", "set tls = true")
-    if not mqtt.tls and mqtt.host not in ("localhost", "127.0.0.1", "::1"):
-        what = f"the line to {mqtt.host} is not encrypted"
-        yield sources.problem(("mqtt", "tls"), what, "set tls = true and ca_file", warning=True)
-    for table in ("mqtt", "bridge", "store"):
-        for name, value in asdict(getattr(config, table)).items():
-            if name.endswith("_file") and value is not None:
-                yield from _secret(Path(value), (table, name), sources)
-
-
-def _secret(path: Path, key: tuple[str, str], sources: Sources) -> Iterator[Problem]:
-    try:
-        mode = path.stat().st_mode
-    except OSError as error:
-        hint = "put the file there, readable by the gateway's user"
-        lent = path.is_relative_to(CREDENTIALS)  # by systemd, and only while the unit runs
-        yield sources.problem(key, f"{path}: {error.strerror}", hint, warning=lent)
-        return
-    secret = key[1] in ("password_file", "token_file", "key_file")
-    if secret and mode & (stat.S_IRWXG | stat.S_IRWXO):
-        what = f"{path} can be read by others"
-        yield sources.problem(key, what, f"chmod 600 {path}", warning=True)
-
-
-def _store(config: Config, sources: Sources) -> Iterator[Problem]:
-    store = config.store
-    if store.kind == "influxdb" and not store.url.startswith(("http://", "https://")):
-        yield sources.problem(("store", "url"), f"{store.url!r} is no address", "write it as http://host:8086")
+def _health(config: Config, sources: Sources) -> Iterator[Problem]:
+    if config.health.card_endurance_tb is not None and not config.health.origin:
+        hint = 'name it: origin = "datasheet of ..., ... TBW"'
+        yield sources.problem(("health", "card_endurance_tb"), "nobody says where this number is from", hint)
 
 
 def _timing(
@@ -171,7 +134,7 @@ def _quality(sensor: SensorConfig, driver: Driver, at: tuple[str, int], sources:
         key = (*at, "quality", name)
         if name not in channels:
             yield sources.problem(key, f"{driver.name} has no channel {name!r}", f"it has {', '.join(channels)}")
-        yield from _spans(quality, key, sources)
+        yield from tests_alone(quality, key, sources)
 
 
 def _site_quality(config: Config, sources: Sources) -> Iterator[Problem]:
@@ -190,14 +153,4 @@ def _site_quality(config: Config, sources: Sources) -> Iterator[Problem]:
                 near = difflib.get_close_matches(name, known[domain], 1)
                 hint = f"did you mean `{near[0]}`?" if near else f"there are {', '.join(sorted(known[domain]))}"
                 yield sources.problem(key, f"no driver of {domain} has a channel {name!r}", hint)
-            yield from _spans(quality, key, sources)
-
-
-def _spans(quality: QualityConfig, key: tuple[str | int, ...], sources: Sources) -> Iterator[Problem]:
-    for span in (quality.range, quality.suspect_range):
-        if span is not None and not span[0] < span[1]:
-            yield sources.problem(key, f"{list(span)} runs backwards", "write [low, high]")
-    if quality.range and quality.suspect_range:
-        (lo, hi), (low, high) = quality.range, quality.suspect_range
-        if low < lo or high > hi:
-            yield sources.problem(key, "suspect_range reaches outside range", "put it inside")
+            yield from tests_alone(quality, key, sources)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -59,6 +59,11 @@ class Visit:
 
     def __add__(self, other: Visit) -> Visit:
         return Visit(self.finds + other.finds, self.unknown + other.unknown, self.skipped + other.skipped)
+
+
+def surely(finds: Iterable[Find]) -> bool:
+    """Tell whether one of the finds is sure."""
+    return any(find.sure for find in finds)
 
 
 def written(command: Command, inputs: Inputs, options: Mapping[str, OptionValue]) -> bytes:

@@ -8,26 +8,16 @@ from __future__ import annotations
 
 import select
 from threading import Event
-from typing import NamedTuple
 
 from drivers.base import PieceKind
 from drivers.link.base import short
 from drivers.link.serial import SerialPort
 from drivers.script import Reply, Step
 from gateway.clock import NS, Clock
+from gateway.scan_rates import Rate
 
 TICK_S = 0.2  # how soon a wait notices that the scan is to stop
 DRAIN_READS = 16
-
-
-class Rate(NamedTuple):
-    """Baud and format of a line."""
-
-    baud: int
-    form: str
-
-    def __str__(self) -> str:
-        return f"{self.baud} {self.form}"
 
 
 class Line:
@@ -38,7 +28,9 @@ class Line:
         self._clock = clock
         self._stop = stop
         self._pending = b""
+        self.patience = 1  # so many times as long as a part should need, a reply is waited for
         self.heard = 0
+        self.late = 0  # bytes that came when nobody waited for them any more
         self.wrote_ns = 0
 
     def close(self) -> None:
@@ -60,18 +52,18 @@ class Line:
 
     def rest(self, until_ns: int) -> None:
         """Say nothing until then; what comes meanwhile is thrown away."""
-        while self.take(until_ns):
-            pass
+        while data := self.take(until_ns):
+            self.late += len(data)
 
     def transfer(self, step: Step) -> Reply:
-        """Do one step of a script; `timeout_s` is for the whole reply."""
+        """Do one step of a script; `timeout_s`, as often as there is patience, is for the whole reply."""
         if step.drain:
             self.drain()
         if step.tx:
             self._port.write(step.tx)
             self.wrote_ns = self.now_ns()
         self._clock.sleep(step.wait_s)
-        reply = self._reply(step, self.now_ns() + round(step.timeout_s * NS)) if step.rx else b""
+        reply = self._reply(step, self.now_ns() + round(step.timeout_s * self.patience * NS)) if step.rx else b""
         self._clock.sleep(step.settle_s)
         return reply
 
@@ -79,19 +71,24 @@ class Line:
         """Throw away what has come, so that a late answer is not taken for the next one."""
         self._pending = b""
         for _ in range(DRAIN_READS):
-            if not select.select([self._port.fileno()], [], [], 0)[0]:
+            if not (data := self._there()):
                 return
-            self._port.read()
+            self.late += len(data)
+
+    def _there(self) -> bytes:
+        """Return what has come already."""
+        return self._port.read() if select.select([self._port.fileno()], [], [], 0)[0] else b""
 
     def _reply(self, step: Step, until_ns: int) -> Reply:
-        while True:
+        while (reply := self._cut(step)) is None:
+            if more := self.take(until_ns):
+                self._pending += more
+                continue
+            # The time may be over because this program had to wait for its turn: the reply lies there then.
+            self._pending += self._there()
             reply = self._cut(step)
-            if reply is not None:
-                return reply
-            more = self.take(until_ns)
-            if not more:
-                return short(self._pending, len(self._pending) + 1)
-            self._pending += more
+            return short(self._pending, len(self._pending) + 1) if reply is None else reply
+        return reply
 
     def _cut(self, step: Step) -> bytes | None:
         """Take the reply off what has come, if it is whole."""

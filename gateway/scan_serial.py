@@ -7,7 +7,8 @@ asked only on request.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 
@@ -17,11 +18,14 @@ from drivers.link.base import LinkError
 from drivers.script import Answer, run
 from gateway.clock import NS, Clock
 from gateway.scan_ear import Ear, dwell_s, is_passive
-from gateway.scan_finds import Find, Note, Tell, Visit, cost, written
-from gateway.scan_line import Line, Rate
+from gateway.scan_finds import Find, Note, Tell, Visit, surely, written
+from gateway.scan_line import Line
 from gateway.scan_places import PortPlace
+from gateway.scan_rates import Rate, by_rate, factory, may_be_silent, on_ports
 from gateway.wiring import UNIT
 
+PATIENCE = (1, 4)  # how often as long as usual a reply is waited for: longer where one was heard too late
+PASSES = 3  # through the rates at which a port that speaks was silent
 ENOUGH = 2  # good frames that end the listening
 HALF = 0.5  # of what was heard must make sense: a frame by chance is none
 NOISE = 8  # so few bytes may come from a wire without a part
@@ -51,7 +55,8 @@ class _Call:
         self._hinted = named_by(place.usb)
         self._any_rate = place.node.startswith(PERHAPS_RATELESS)
         self._begin = b""
-        self._heard = self._asked = self._answered = 0
+        self._heard = self._asked = self._answered = self._late = 0
+        self._patience = PATIENCE[0]
         self._quiet_ns = 0
         self._opened = False
 
@@ -59,9 +64,9 @@ class _Call:
         """Listen, then ask."""
         finds = self._listen()
         if not finds and self._heard <= NOISE:
-            finds = self._ask() or self._ask_units()
+            finds = self._ask_patiently()
         if finds or self._stop.is_set():
-            return Visit(tuple(finds))
+            return Visit(tuple(map(self._at_factory_rate, finds)))
         return Visit(unknown=(self._riddle(),))
 
     def _open(self, rate: Rate) -> Line | None:
@@ -78,25 +83,34 @@ class _Call:
     # --- listening
 
     def _listen(self) -> list[Find]:
-        everyone = [driver for driver in _on_ports(DRIVERS.values()) if isinstance(driver.access, Stream)]
-        for rate, drivers in self._by_rate(everyone):
-            if self._stop.is_set():
-                break
-            line = self._open(rate)
-            if line is None:
-                continue
-            try:
-                self._tell(self._place.name, f"listening at {rate}")
-                # Bytes come at any rate, wrong ones at a wrong one: silence for the longest period is silence.
-                quiet_s = dwell_s(everyone) if not self._heard else dwell_s(drivers)
-                ears = self._hear(line, everyone if self._any_rate else drivers, quiet_s)
-                if ears and (finds := self._settle(line, rate, ears)):
+        everyone = [driver for driver in on_ports(DRIVERS.values()) if isinstance(driver.access, Stream)]
+        rates = list(by_rate(everyone, self._hinted))
+        for _ in range(PASSES):
+            silent = []
+            for rate, drivers in rates:
+                before = self._heard
+                finds = self._listen_at(rate, drivers, everyone)
+                if finds or not self._heard or self._stop.is_set():
                     return finds
-            finally:
-                line.close()
-            if not self._heard:
+                if self._heard <= before + NOISE and may_be_silent(drivers):
+                    silent.append((rate, drivers))
+            if self._heard <= NOISE:
                 break
+            rates = silent  # nothing happened meanwhile: that says nothing of these rates
         return []
+
+    def _listen_at(self, rate: Rate, drivers: Sequence[Driver], everyone: Sequence[Driver]) -> list[Find]:
+        line = self._open(rate)
+        if line is None:
+            return []
+        try:
+            self._tell(self._place.name, f"listening at {rate}")
+            # Bytes come at any rate, wrong ones at a wrong one: silence for the longest period is silence.
+            quiet_s = dwell_s(everyone) if not self._heard else dwell_s(drivers)
+            ears = self._hear(line, everyone if self._any_rate else drivers, quiet_s)
+            return self._settle(line, rate, ears) if ears else []
+        finally:
+            line.close()
 
     def _hear(self, line: Line, drivers: Sequence[Driver], quiet_s: float) -> list[Ear]:
         """Listen until a driver understands; return those that understood most of it."""
@@ -121,7 +135,7 @@ class _Call:
             identify = ear.driver.identify
             assert identify is not None
             passive = is_passive(identify)
-            reply = ear.recognised(identify) if passive else self._question(line, ear.driver, identify)
+            reply = ear.recognised(identify) if passive else self._question(line, ear.driver, {})
             rank = (SURE if identify.sure else LIKELY) if reply else UNLIKELY if passive else READABLE
             ranked.append((rank, ear.driver, reply or ear.frames[-1]))
         ranked.sort(key=lambda one: -one[0])
@@ -135,42 +149,42 @@ class _Call:
 
     # --- asking
 
+    def _ask_patiently(self) -> list[Find]:
+        """Ask; and where something was heard too late, on a slow line or a busy machine, again with more patience."""
+        finds: list[Find] = []
+        for self._patience in PATIENCE:
+            self._late = 0
+            finds = self._ask() or self._ask_units() or finds
+            if surely(finds) or not self._late:
+                break
+        return finds
+
     def _ask(self) -> list[Find]:
         """Ask as the drivers of polled parts do, one rate after the other, until somebody answers."""
-        everyone = [d for d in _on_ports(DRIVERS.values()) if d.identify and not is_passive(d.identify)]
-        for rate, drivers in self._by_rate(everyone, careful=True):
-            if self._stop.is_set():
-                break
-            line = self._open(rate)
-            if line is None:
-                continue
-            try:
-                finds = self._ask_all(line, rate, drivers)
-            finally:
-                line.close()
-            if finds:
-                return finds
-        return []
+        everyone = [d for d in on_ports(DRIVERS.values()) if d.identify and not is_passive(d.identify)]
+        rates = by_rate(everyone, self._hinted, careful=True)
+        return next((finds for rate, drivers in rates if (finds := self._ask_at(rate, drivers, (None,)))), [])
 
     def _ask_units(self) -> list[Find]:
         """Ask the units of a Modbus line, 1 to as many as wanted; the units of one line have one rate."""
         everyone = [d for d in DRIVERS.values() if isinstance(d.bus, Uart) and d.bus.shared and d.identify]
-        for rate, drivers in self._by_rate(everyone) if self._units else ():
-            finds: list[Find] = []
-            line = self._open(rate)
-            if line is None:
-                continue
-            try:
-                line.rest(self._quiet_ns)
-                for unit in range(1, self._units + 1):
-                    if self._stop.is_set():
-                        break
-                    finds += self._ask_all(line, rate, drivers, unit)
-            finally:
-                line.close()
-            if finds:
-                return finds
-        return []
+        rates, units = by_rate(everyone, self._hinted), range(1, self._units + 1)
+        return next((finds for rate, drivers in rates if units and (finds := self._ask_at(rate, drivers, units))), [])
+
+    def _ask_at(self, rate: Rate, drivers: Sequence[Driver], units: Sequence[int | None]) -> list[Find]:
+        line = None if self._stop.is_set() else self._open(rate)
+        if line is None:
+            return []
+        line.patience = self._patience
+        try:
+            line.rest(self._quiet_ns)
+            finds = [find for unit in units for find in self._ask_all(line, rate, drivers, unit)]
+            if not surely(finds):
+                line.rest(self._quiet_ns)  # what comes now would have been the answer
+            return finds
+        finally:
+            self._late += line.late
+            line.close()
 
     def _ask_all(self, line: Line, rate: Rate, drivers: Sequence[Driver], unit: int | None = None) -> list[Find]:
         """Ask until a sure answer, or all of them; drivers that would say the same words share one answer."""
@@ -180,6 +194,8 @@ class _Call:
         whom = "" if unit is None else f"unit {unit} of {self._units}, "
         how = "answered" if unit is None else f"unit {unit} answered"
         for driver in drivers:
+            if self._stop.is_set():
+                break
             assert driver.identify is not None
             options = {**driver.defaults(), **chosen}
             words = tuple(written(one, driver.default_inputs(), options) for one in driver.identify.script)
@@ -197,10 +213,16 @@ class _Call:
             return []
         return [self._find([d for d, _ in alike], rate, how, alike[0][1], sure=False, options=chosen)]
 
-    def _question(self, line: Line, driver: Driver, identify: Identify) -> bytes:
-        """Ask for the identity; return the right reply, or b""."""
-        answer = self._say(line, driver, identify, driver.defaults())
-        return answer.frame if answer.miss is None and identify.match(answer.frame) else b""
+    def _question(self, line: Line, driver: Driver, chosen: Options) -> bytes:
+        """Ask for the identity, with more patience if there is no reply; return the right reply, or b""."""
+        identify = driver.identify
+        assert identify is not None
+        for line.patience in PATIENCE:
+            line.rest(self._quiet_ns)
+            answer = self._say(line, driver, identify, {**driver.defaults(), **chosen})
+            if answer.miss is None:
+                return answer.frame if identify.match(answer.frame) else b""
+        return b""
 
     def _say(self, line: Line, driver: Driver, identify: Identify, options: Options) -> Answer:
         self._asked += 1
@@ -213,23 +235,18 @@ class _Call:
 
     # --- what came of it
 
-    def _by_rate(self, drivers: Iterable[Driver], *, careful: bool = False) -> Iterator[tuple[Rate, list[Driver]]]:
-        """Group drivers by rate: what the adapter's name hints at first, factory rates before others.
-
-        Among these the commonest come first, or, if `careful`, those with the shortest question.
-        """
-        groups: dict[tuple[bool, bool, Rate], list[Driver]] = {}
-        for driver in drivers:
-            assert isinstance(driver.bus, Uart)
-            for i, baud in enumerate(driver.bus.bauds):
-                key = (driver.name not in self._hinted, i > 0, Rate(baud, driver.bus.format))
-                groups.setdefault(key, []).append(driver)
-        for group in groups.values():
-            group.sort(key=_question_cost)
-        for key, group in sorted(
-            groups.items(), key=lambda one: (*one[0][:2], _question_cost(one[1][0]) if careful else (-len(one[1]),))
-        ):
-            yield key[2], group
+    def _at_factory_rate(self, find: Find) -> Find:
+        """Ask at the factory's rate too what was found at another: with a USB plug of its own, any rate will do."""
+        identify = find.driver.identify
+        if find.baud is None or not identify or is_passive(identify) or self._stop.is_set():
+            return find
+        line = self._open(factory(find.driver))
+        if line is None:
+            return find
+        try:
+            return replace(find, baud=None) if self._question(line, find.driver, find.options) else find
+        finally:
+            line.close()
 
     def _find(
         self,
@@ -277,11 +294,3 @@ def named_by(usb: str) -> list[str]:
 
 def _plain(text: str) -> str:
     return "".join(sign for sign in text.casefold() if sign.isalnum())
-
-
-def _on_ports(drivers: Iterable[Driver]) -> list[Driver]:
-    return [driver for driver in drivers if isinstance(driver.bus, Uart) and not driver.bus.shared]
-
-
-def _question_cost(driver: Driver) -> tuple[int, int]:
-    return cost(driver, driver.identify.script if driver.identify else ())

@@ -41,6 +41,7 @@ def main(arguments: list[str]) -> int:
     with os.fdopen(handed, "rb") as file:
         file.seek(0)
         config = from_json(file.read())
+    os.umask(0o027)  # what is measured, and what waits, is for the service and its group
     _log(verbose="--verbose" in arguments)
     return _run(site, config) if verb == "run" else _bridge(config)
 

@@ -1,20 +1,25 @@
 """From configuration to the stages of one sensor: the steps that its readings pass, and the channels that they add.
 
-The order is that of the data: what the driver said, calibrated, judged, filtered, made into passages; then the windows.
-A step that makes something new of a channel adds a channel beside it: what was measured always goes out as well.
+The order is that of the data: what the driver said, calibrated, judged, indexed, filtered, made into passages; then
+the windows. A step that makes something new of a channel adds a channel beside it: what was measured always goes out as
+well.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from drivers.base import Channel, Driver
+from gateway.calibrations import calibrated
 from gateway.config import Config, SensorConfig
-from gateway.pipeline.quality import FlatLineTest, RangeTest
+from gateway.gas import AS_SENSIRION, indices
+from gateway.judged import filtered, judged
+from gateway.noise_events import noise_events
+from gateway.pipeline.gas_index import GasIndex
 from gateway.pipeline.stage import Stage
 from gateway.rules import NS, slot_ns
+from gateway.totals import totals
+from gateway.vehicles import passages
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +40,7 @@ class Stages:
 def stages(config: Config, sensor: SensorConfig, driver: Driver, *, events: bool) -> Stages:
     """Make the stages of one sensor; `events` says that its slots are those of a part that speaks when it sees."""
     out = Stages((), driver.channels, (events,) * len(driver.channels))
-    for make in (_judged,):
+    for make in (calibrated, judged, _indexed, filtered, totals, noise_events, passages):
         out = make(out, config, sensor, driver)
     return out
 
@@ -45,20 +50,13 @@ def channels_of(config: Config, sensor: SensorConfig, driver: Driver) -> tuple[C
     return stages(config, sensor, driver, events=False).channels
 
 
-def _judged(before: Stages, config: Config, sensor: SensorConfig, driver: Driver) -> Stages:
-    """Add the tests of quality."""
-    slot = slot_ns(sensor, driver)
-    tests = [config.quality_of(sensor, driver.domain, channel.name) for channel in before.channels]
-    spans = [test.range or (channel.lo, channel.hi) for test, channel in zip(tests, before.channels, strict=True)]
-    suspect = [test.suspect_range or span for test, span in zip(tests, spans, strict=True)]
-    out = before.then(
-        RangeTest(
-            np.array([lo for lo, _ in spans], np.float64), np.array([hi for _, hi in spans], np.float64),
-            np.array([lo for lo, _ in suspect], np.float64), np.array([hi for _, hi in suspect], np.float64),
-        )
-    )  # fmt: skip
-    if any(test.stuck_s or test.stuck_fail_s for test in tests):
-        n = [(int(test.stuck_s * NS / slot), int(test.stuck_fail_s * NS / slot)) for test in tests]
-        tolerance = tuple(test.tolerance for test in tests)
-        out = out.then(FlatLineTest(tuple(a for a, _ in n), tuple(b for _, b in n), tolerance))
-    return out
+def _indexed(before: Stages, config: Config, sensor: SensorConfig, driver: Driver) -> Stages:  # noqa: ARG001
+    """Make gas indices of raw ticks."""
+    interval_s = slot_ns(sensor, driver) / NS
+    made = indices(sensor, before.channels, interval_s)
+    if not made:
+        return before
+    names = [channel.name for channel in before.channels]
+    of = tuple((names.index(one.raw), one) for one in made)
+    step = GasIndex(of, interval_s, (sensor.gas_index or AS_SENSIRION).forget_after_s)
+    return before.then(step, tuple(Channel(one.name, "1", lo=0.0, hi=500.0, resolution=1.0) for one in made))

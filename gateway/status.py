@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from typing import Any
@@ -13,6 +13,7 @@ import msgspec
 from drivers.base import Fault, Miss
 from gateway.block import MISS_BASE, SCHEME, Windows
 from gateway.board import NoticeBoard
+from gateway.calibrations import NOBODY, described
 from gateway.clock import Clock
 from gateway.config import Config
 from gateway.core import Core, Plans
@@ -22,7 +23,9 @@ from gateway.pipeline.fields import Column
 from gateway.polling import BusOwner
 from gateway.publish import Publisher
 from gateway.rawlog import RawLog
+from gateway.rules_windows import periods
 from gateway.streaming import StreamOwner
+from gateway.vehicles import numbers_of
 
 VALUE_FIELDS = ("leq", "mean", "sum")  # the first of these that a series has is its value
 
@@ -34,7 +37,9 @@ class Latest:
     rows: dict[tuple[str, str, int], dict[str, Any]] = field(default_factory=dict)
 
     def take(self, windows: Windows, fields: dict[str, Column]) -> None:
-        """Remember a window that was committed."""
+        """Remember a window that was committed; of running means and of days and nights the store tells."""
+        if windows.period:
+            return
         for i, (domain, sensor, channel, unit) in enumerate(windows.series):
             row: dict[str, Any] = {name: column[i] for name, column in fields.items() if column[i] is not None}
             value = next((name for name in VALUE_FIELDS if name in row), None)
@@ -43,6 +48,10 @@ class Latest:
                 "start_ns": windows.start_ns, "statistic": value, "value": row.get(value or ""),
                 "flag": row.get("flag"), "capture": row.get("capture"), "n": row.get("n"),
             }  # fmt: skip
+
+    def keep(self, sensors: set[str]) -> None:
+        """Forget the windows of sensors that are no longer there: nobody shall take them for present."""
+        self.rows = {key: row for key, row in self.rows.items() if key[0] in sensors}
 
     def now(self) -> bytes:
         """Write the live values for the retained topic `now`."""
@@ -54,12 +63,12 @@ def program() -> str:
     return version("lamppost")
 
 
-def describe(config: Config, plans: Plans) -> dict[str, Any]:
-    """Write what the retained `meta` message says: what is measured where, and under which rules."""
+def describe(config: Config, plans: Plans, t_ns: int = 0, parts: Mapping[str, str] = NOBODY) -> dict[str, Any]:
+    """Write what the retained `meta` message says at a time: what is measured where, and under which rules."""
     sensors = []
     for sensor in config.sensor:
         driver = plans[sensor.name].reader.driver
-        units = {channel.name: channel.unit for channel in driver.channels}
+        units = {channel.name: channel.unit for channel in plans[sensor.name].spec.channels}
         sensors.append(
             {
                 "name": sensor.name,
@@ -67,6 +76,8 @@ def describe(config: Config, plans: Plans) -> dict[str, Any]:
                 "domain": driver.domain,
                 "model": driver.model,
                 "channels": units,
+                **described(sensor, t_ns, parts.get(sensor.name, "")),
+                **numbers_of(sensor, driver),
             }
         )
     derived = sorted((one for plan in plans.values() for one in plan.derived), key=lambda one: one.place)
@@ -78,6 +89,7 @@ def describe(config: Config, plans: Plans) -> dict[str, Any]:
         "version": program(),
         "flag_scheme": SCHEME,
         "periods_s": [config.windows.base_s, *config.windows.long_s],
+        "periods": periods(config),
         "min_capture": config.windows.min_capture,
         "sensors": sensors,
         "derived": [_derived(config, one) for one in derived],
@@ -92,6 +104,7 @@ def _derived(config: Config, one: Derived) -> dict[str, Any]:
         "name": one.sensor, "kind": one.derivation.kind, "domain": one.derivation.domain,
         "channels": {channel.name: channel.unit}, "serial": written.serial, "origin": written.origin,
         "parts": {name: f"{at.sensor}.{at.channel}" for name, at in one.parts.items()}, "options": one.options,
+        "method": one.derivation.method(one.options).plain(),
     }  # fmt: skip
 
 

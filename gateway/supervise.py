@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -108,6 +108,13 @@ class Alarms:
         """Note that it is over."""
         if self.now.pop(subject, None):
             log.info("%s: well again", subject)
+
+    def replace(self, kind: str, troubles: Mapping[str, str]) -> None:
+        """Note all troubles of one kind, with which their subjects begin; those not named are over."""
+        for subject in [subject for subject in self.now if subject.startswith(kind) and subject not in troubles]:
+            self.clear(subject)
+        for subject, text in troubles.items():
+            self.raise_(subject, text)
 
 
 async def until_one_fails(*jobs: Coroutine[Any, Any, None]) -> None:

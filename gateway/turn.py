@@ -9,7 +9,7 @@ from drivers.script import Answer, Reply, Step
 from gateway.acquire import NS, Device, Recorder, Timeline
 from gateway.record import Context, RecordKind, encode
 from gateway.supervise import BackOff
-from gateway.talk import Talk, Want, Way, least_s, say
+from gateway.talk import Talk, Want, Way, ask_serial, least_s, say
 
 FAILURES = 3  # misses in a row before a part is set up anew
 HANGS = 2  # the same for a part that held the whole bus; 1 if it has not been heard since its setup
@@ -37,6 +37,7 @@ class Turn:
         self._heard = False  # a frame has come since the setup
         self._awake = True  # as far as we know: a part that was never asked may well be running
         self._context: list[bytes] = []
+        self._serial = ""  # as the part told it last
         chores = device.driver.chores
         self._chore_due_ns = [0] * len(chores)
         self._chore_takes_ns = [round(least_s(chore.script) * NS) for chore in chores]
@@ -151,12 +152,15 @@ class Turn:
         access = self.device.driver.access
         assert isinstance(access, Poll)
         answer = yield from say(self.device, self._way, access.script)
-        if answer.miss is not None:
+        if answer.miss is not None and not answer.frame:
             self._failed(answer.miss)
             return
         assert self._in_hand_ns is not None
-        self._failures, self._heard = 0, True
-        self._back_off.reset()
+        if answer.miss is not None:  # it came, but damaged: the slot is rejected, and is no proof that all is well
+            self._count_failure(answer.miss)
+        else:
+            self._failures, self._heard = 0, True
+            self._back_off.reset()
         self.device.health.answered()
         self._recorder.put(RecordKind.FRAME, self._in_hand_ns, self.device.name, answer.frame)
         self._done()
@@ -169,12 +173,16 @@ class Turn:
             self._miss(Miss.BACK_OFF, told=False)
             return False
         self.device.health.restarts += 1
-        answer = yield from say(self.device, self._way, self.device.driver.setup)
+        serial, silent = yield from ask_serial(self.device, self._way)
+        answer = Answer(miss=Miss.TIMEOUT)
+        if silent is not Miss.TIMEOUT or self._way is Way.WHOLE:  # else it holds the bus: once is enough
+            answer = yield from say(self.device, self._way, self.device.driver.setup)
         if answer.miss is not None:
             self._failures = FAILURES
             self._failed(answer.miss)
             return False
         self.ready = self._awake = True
+        self._serial = serial or self._serial
         self._failures = 0  # the first reading after a setup may well not be ready yet
         chores = self.device.driver.chores
         self._context = [answer.frame, *(b"" for _ in chores)]
@@ -225,12 +233,16 @@ class Turn:
         self._in_hand_ns = due_ns
 
     def _failed(self, reason: Miss) -> None:
+        self._count_failure(reason)
+        self._miss(reason)
+
+    def _count_failure(self, reason: Miss) -> None:
+        """Count what went wrong; after some of it in a row the part is set up anew, later each time."""
         self._failures += 1
         hangs = reason is Miss.TIMEOUT and self._way is Way.APART  # it holds the bus: all others pay for every try
         if self._failures >= (HANGS if hangs else FAILURES) or (hangs and not self._heard):
             self.ready = self._heard = False
             self._retry_ns = self._clock.mono_ns() + round(self._back_off.next_s() * NS)
-        self._miss(reason)
 
     def _miss(self, reason: Miss, *, told: bool = True) -> None:
         assert self._in_hand_ns is not None
@@ -247,5 +259,5 @@ class Turn:
         self._slot += 1
 
     def _put_context(self, mono_ns: int, *, start: bool) -> None:
-        data = encode(Context(start, b"".join(self._context)))
+        data = encode(Context(start, b"".join(self._context), self._serial))
         self._recorder.put(RecordKind.CONTEXT, mono_ns, self.device.name, data)

@@ -17,11 +17,20 @@ ROOT = f"lamppost/{VERSION}"
 LEAVES = ("windows", "status", "health", "meta", "event", "receipt", "now")
 DEFLATE_ABOVE = 1_000
 MAX_PAYLOAD = 64 * 1024  # bytes on the wire
+MAX_PACKET = 2 * MAX_PAYLOAD  # what a client takes from its broker: a message of MAX_PAYLOAD, its topic, its properties
 MAX_INFLATED = 4 * 1024 * 1024  # what a receiver is willing to unpack
 NS = 1_000_000_000
 S = TypeVar("S", bound=msgspec.Struct)
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]  # what a float, and so every store, holds exactly
 Time = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]  # UTC ns
+# What becomes a tag or a field of a store is a plain word: no separator of any store's language is in it.
+Name = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9_.:-]{0,79}\Z")]
+Domain = Annotated[str, msgspec.Meta(pattern=r"\A[a-z][a-z0-9_]{0,39}\Z")]
+Unit = Annotated[str, msgspec.Meta(pattern=r'\A[^\x00- ",=\\\x7f-\U0010ffff]{0,40}\Z')]  # UCUM
+Period = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9_./:-]{0,40}\Z")]
+Columns = Annotated[dict[Name, list[float | None]], msgspec.Meta(max_length=512)]
+Series = tuple[Domain, Name, Name, Unit]  # domain, sensor, channel, unit
+MAX_SERIES = 4096  # of one message
 
 
 class WireError(ValueError):
@@ -44,15 +53,15 @@ def split_topic(name: str) -> tuple[str, str]:
 class Ledger(msgspec.Struct, forbid_unknown_fields=False, omit_defaults=False):
     """Slots per sensor, as parallel lists: expected = valid + rejected + missing in every row."""
 
-    sensor: list[str] = []
+    sensor: Annotated[list[Name], msgspec.Meta(max_length=MAX_SERIES)] = []
     expected: list[Count] = []
     valid: list[Count] = []
     rejected: list[Count] = []
     missing: list[Count] = []
     extra: list[Count] = []
     late: list[Count] = []
-    rejected_by: dict[str, list[Count]] = {}  # verdict -> per sensor; absent when all are 0
-    missing_by: dict[str, list[Count]] = {}  # reason -> per sensor
+    rejected_by: dict[Name, list[Count]] = {}  # verdict -> per sensor; absent when all are 0
+    missing_by: dict[Name, list[Count]] = {}  # reason -> per sensor
 
     def __len__(self) -> int:
         return len(self.sensor)
@@ -62,23 +71,24 @@ class WindowsMessage(msgspec.Struct):
     """All series of one gateway for one (period, start), column by column; None where a field does not apply."""
 
     v: int
-    site: str
-    gateway: str
-    epoch: str  # names the data directory that counts seq
+    site: Name
+    gateway: Name
+    epoch: Name  # names the data directory that counts seq
     seq: Count
     period_s: Count
     start_ns: Time
-    series: list[tuple[str, str, str, str]]  # (domain, sensor, channel, unit)
-    fields: dict[str, list[float | None]]
+    series: Annotated[list[Series], msgspec.Meta(max_length=MAX_SERIES)]
+    fields: Columns
     rev: Count = 0
     ledger: Ledger = msgspec.field(default_factory=Ledger)
+    period: Period = ""  # the tag of a period that is not named by its length
 
 
 class Receipt(msgspec.Struct):
     """What the store has: ranges of seq, ends included; `dead`: kept by the bridge as dead letters, not stored."""
 
     v: int
-    epoch: str
+    epoch: Name
     stored: list[tuple[Count, Count]] = []
     dead: list[tuple[Count, Count]] = []
 
@@ -98,7 +108,11 @@ LEDGER_TAGS = ("site", "gateway", "sensor", "period")
 
 def pack(message: msgspec.Struct) -> bytes:
     """Turn a message into a payload: JSON, deflated when that is worth it."""
-    raw = msgspec.json.encode(message)
+    return deflated(msgspec.json.encode(message))
+
+
+def deflated(raw: bytes) -> bytes:
+    """Deflate JSON when that is worth it."""
     return zlib.compress(raw, 6) if len(raw) > DEFLATE_ABOVE else raw
 
 
@@ -168,7 +182,7 @@ def part(message: WindowsMessage, sensors: set[str]) -> WindowsMessage:
 
 def points(message: WindowsMessage) -> Iterator[Point]:
     """Unfold a message into the points of docs/reference/data-model.md; None and absent fields are left out."""
-    period = f"{message.period_s}s"
+    period = message.period or f"{message.period_s}s"
     for i, (domain, sensor, channel, unit) in enumerate(message.series):
         tags = tuple(zip(TAGS, (message.site, message.gateway, sensor, channel, period, unit), strict=True))
         fields = {name: column[i] for name, column in message.fields.items()}

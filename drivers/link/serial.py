@@ -10,9 +10,9 @@ from pathlib import Path
 
 import serial
 
-from drivers.base import Miss, PieceKind
+from drivers.base import Miss, Piece, PieceKind
 from drivers.link.base import LinkError, short
-from drivers.script import Reply, Step
+from drivers.script import Damaged, Reply, Step
 
 READ_SIZE = 4096
 MOST_READS = 256  # for one reply: a line that babbles must not hold its owner for ever
@@ -96,7 +96,8 @@ class SerialPort:
         self._sleep(step.wait_s)
         reply = self._reply(step) if step.rx else b""
         if step.rx:
-            self._talked_with = address if isinstance(reply, bytes) else None
+            complete = isinstance(reply, bytes) and not isinstance(reply, Damaged)
+            self._talked_with = address if complete else None
         self._sleep(step.settle_s)
         return reply
 
@@ -133,24 +134,44 @@ class SerialPort:
             while len(reply) < step.rx and (more := self._heard(step.timeout_s, step.rx - len(reply))):
                 reply += more
             return short(reply, step.rx)
+        damaged = b""
         for _ in range(MOST_READS):
             pieces, rest = step.rx.split(self._pending)
-            for i, piece in enumerate(pieces):
-                if piece.kind is PieceKind.FRAME:
-                    self._pending = b"".join(later.data for later in pieces[i + 1 :]) + rest
-                    return piece.data
+            if (frame := self._frame(pieces, rest)) is not None:
+                return frame
+            damaged = _damaged(pieces) or damaged
             self._pending = rest
             more = self._heard(step.timeout_s, READ_SIZE)
             if not more:
                 break
             self._pending += more
+        # The line is silent: what still waited for more is judged as it stands.
+        pieces, _ = step.rx.split(self._pending, final=True)
+        if (frame := self._frame(pieces, b"")) is not None:
+            return frame
+        if damaged := _damaged(pieces) or damaged:
+            self._pending = b""
+            return Damaged(damaged)
         return Miss.SHORT if self._pending else Miss.TIMEOUT
+
+    def _frame(self, pieces: list[Piece], rest: bytes) -> bytes | None:
+        """Return the first frame, and keep what came behind it."""
+        for i, piece in enumerate(pieces):
+            if piece.kind is PieceKind.FRAME:
+                self._pending = b"".join(later.data for later in pieces[i + 1 :]) + rest
+                return piece.data
+        return None
 
     def _heard(self, timeout_s: float, size: int) -> bytes:
         """Return up to `size` bytes as soon as there are some; nothing when the line stays silent."""
         if not select.select([self._port.fileno()], [], [], timeout_s)[0]:
             return b""
         return self.read(size)
+
+
+def _damaged(pieces: list[Piece]) -> bytes:
+    """Return the last piece that failed its check: an echo of the question comes before the reply."""
+    return next((piece.data for piece in reversed(pieces) if piece.kind is PieceKind.BAD_CHECK), b"")
 
 
 def _text(error: Exception) -> str:

@@ -8,9 +8,13 @@ from typing import Annotated, Any
 import typer
 
 from gateway.cli.fail import fail
+from gateway.cli.span import length
 from gateway.cli.words import shown, unit_shown
 
 STALE_S = 60.0
+NS = 1_000_000_000
+HOUR_S, DAY_S = 3600.0, 26 * 3600.0
+YEARS_DAYS = 730.0  # from so many days on years are said
 FLAG_WORDS = {1: "good", 2: "not evaluated", 3: "suspect", 4: "fail", 9: "missing"}
 
 
@@ -71,13 +75,56 @@ def _print(now: dict[str, Any], age_s: float, *, alive: bool) -> None:
         typer.echo(f"{sensor['name']} ({sensor['driver']}): {heard}")
         for row in now["windows"]:
             if row["sensor"] == sensor["name"] and row["value"] is not None:
-                flag = FLAG_WORDS.get(int(row["flag"] or 0), "?")
-                value = f"{row['channel']} {shown(row['value'])} {unit_shown(row['unit'])}".rstrip()
-                typer.echo(f"    {value} ({row['statistic']} of {row['period_s']} s, {flag})")
+                typer.echo(f"    {_value(row, now['t_ns'])}")
         for told in now.get("inputs", ()):
             if told["sensor"] == sensor["name"] and told["source"] and told["reason"]:
                 typer.echo(f"    is told {told['input']} = {told['value']:g}: {told['source']} is {told['reason']}")
     broker, ledger = now["broker"], now["ledger"]
     state = "connected" if broker["connected"] else "NOT connected"
     typer.echo(f"broker: {state}, {broker['queued']} messages wait for their receipt")
+    _print_outbox(now.get("outbox") or {}, age_s)
     typer.echo("slots: {expected} expected = {valid} valid + {rejected} rejected + {missing} missing".format(**ledger))
+    if delay := now.get("delivery"):
+        half, most, longest = (length(delay[name]) for name in ("median_s", "p95_s", "longest_s"))
+        typer.echo(f"delivery, last day: half in {half}, 95 % in {most}, longest {longest}")
+    if (forecast := now.get("forecast")) is not None:
+        for line in foretold(forecast):
+            typer.echo(line)
+
+
+def _value(row: dict[str, Any], now_ns: int) -> str:
+    """Say what a window says, and its age where the next one should have come long ago."""
+    flag = FLAG_WORDS.get(int(row["flag"] or 0), "?")
+    value = f"{row['channel']} {shown(row['value'])} {unit_shown(row['unit'])}".rstrip()
+    old_s = (now_ns - row["start_ns"]) / NS - row["period_s"]
+    least_s = STALE_S if row["period_s"] <= HOUR_S else DAY_S  # a night comes once a day
+    age = f", {length(old_s)} OLD" if old_s > max(2 * row["period_s"], least_s) else ""
+    return f"{value} ({row['statistic']} of {row['period_s']} s, {flag}{age})"
+
+
+def _print_outbox(outbox: dict[str, Any], age_s: float) -> None:
+    if outbox.get("unsent"):
+        typer.echo(f"    {outbox['unsent']} not yet sent, the oldest for {length(outbox['oldest_unsent_s'] + age_s)}")
+    if outbox.get("dropped"):
+        typer.echo(f"LOST  {outbox['dropped']} messages dropped\n      -> gateway ledger says why")
+    if outbox.get("dead"):
+        typer.echo(f"DEAD  {outbox['dead']} messages that no store took\n      -> gateway dead-letters list SITE")
+
+
+def foretold(forecast: dict[str, Any]) -> list[str]:
+    """Say what the last day means for the days to come, in lines for a phone."""
+    days, card = forecast["offline_days"], forecast["card_mb_day"]
+    if days is None or card is None:
+        return ["forecast: unknown, it needs ten minutes of running"]
+    said = f"{days:.0f} days" if days < YEARS_DAYS else f"{days / 365.25:.0f} years"
+    until = "the outbox is full" if forecast["offline_until"] == "outbox" else "the free space is used up"
+    device = f" ({forecast['device_mb_day']:.0f} by all programs)" if forecast["device_mb_day"] is not None else ""
+    lines = [f"offline: {said} possible, until {until}", f"card: {card:.0f} MB/day{device}"]
+    if (modem := forecast["modem_mb_day"]) is not None:
+        lines.append(f"modem: {modem:.1f} MB/day")
+    if forecast["card_endurance_tb"] is None:
+        lines.append("card life: unknown -> set [health] card_endurance_tb and origin, from its datasheet")
+    elif (years := forecast["card_life_years"]) is not None:
+        endurance = f"{forecast['card_endurance_tb']:g} TB, {forecast['origin']}"
+        lines.append(f"card life: {years:.0f} years of a new card ({endurance})")
+    return lines

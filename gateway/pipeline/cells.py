@@ -20,6 +20,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gateway.block import F8
+
+ISSUE = "AAN 803-05"  # of the table: -02 and -04 have other numbers
 AT_DEGC = (-30.0, -20.0, -10.0, 0.0, 10.0, 20.0, 30.0, 40.0, 50.0)
 ALGORITHMS = (1, 2, 3, 4)
 
@@ -73,19 +76,33 @@ class Zeros(NamedTuple):
     ae_sensor_mv: float = 0.0
 
 
-def factor(cell: str, algorithm: int, temperature_degc: float) -> float:
+def factor(cell: str, algorithm: int, temperature_degc: F8 | float) -> F8:
     """Return nT, kT, k'T or k''T: linear between the temperatures of the table, constant beyond its ends."""
-    return float(np.interp(temperature_degc, AT_DEGC, CELLS[cell].factors[algorithm - 1]))
+    return np.asarray(np.interp(temperature_degc, AT_DEGC, CELLS[cell].factors[algorithm - 1]), np.float64)
 
 
-def corrected_mv(cell: str, algorithm: int, we_mv: float, ae_mv: float, temperature_degc: float, zeros: Zeros) -> float:
+def corrected_mv(
+    cell: str, algorithm: int, we_mv: F8 | float, ae_mv: F8 | float, temperature_degc: F8 | float, zeros: Zeros
+) -> F8:
     """Return the voltage that the gas makes (WEc), mV; `ae_mv` means nothing to algorithm 4."""
     by = factor(cell, algorithm, temperature_degc)
-    we, ae = we_mv - zeros.we_electronic_mv, ae_mv - zeros.ae_electronic_mv
+    we, ae = np.asarray(we_mv - zeros.we_electronic_mv), np.asarray(ae_mv - zeros.ae_electronic_mv)
     if algorithm == 1:
-        return we - by * ae
-    if algorithm == 2:
-        return we - by * (zeros.we_sensor_mv / zeros.ae_sensor_mv) * ae
-    if algorithm == 3:
-        return we - (zeros.we_sensor_mv - zeros.ae_sensor_mv) - by * ae
-    return we - zeros.we_sensor_mv - by
+        out = we - by * ae
+    elif algorithm == 2:
+        out = we - by * (np.float64(zeros.we_sensor_mv) / zeros.ae_sensor_mv) * ae
+    elif algorithm == 3:
+        out = we - (zeros.we_sensor_mv - zeros.ae_sensor_mv) - by * ae
+    else:
+        out = we - zeros.we_sensor_mv - by
+    return np.asarray(out)
+
+
+def ppb(gas_mv: F8 | float, sensitivity_mv_per_ppb: float) -> F8:
+    """Return the share of the gas from its voltage; below 0 where the correction took off too much, and left so."""
+    return np.asarray(np.asarray(gas_mv, np.float64) / sensitivity_mv_per_ppb)
+
+
+def ox_to_o3(ox_mv: F8 | float, no2_ppb: F8 | float, no2_mv_per_ppb: float, o3_mv_per_ppb: float) -> F8:
+    """Return ozone, ppb, from the voltage of an OX cell: what nitrogen dioxide makes of it is taken off first."""
+    return ppb(ox_mv - no2_mv_per_ppb * np.asarray(no2_ppb), o3_mv_per_ppb)

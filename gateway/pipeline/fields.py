@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from drivers.base import Kind
 from gateway.block import I8, MOMENTS, REASONS, U1, Windows
-from gateway.pipeline.samples import unpack
-from gateway.pipeline.statistics import percentiles, rank_percentile
+from gateway.pipeline.samples import packed_percentiles, ranked, size
+from gateway.pipeline.statistics import ranks
 
 Column = list[float | None]
 Columns = dict[str, Column]
@@ -46,12 +46,13 @@ NO_PERCENTILES = Percentiles()
 def window_flags(windows: Windows, min_capture: float) -> U1:
     """Flag each series: 9 nothing usable, 3 capture too low or mostly suspect, 2 nothing evaluated, else 1.
 
+    What is held against `min_capture` is usable / expected slots or, where the period has one, its own share.
     Where there is nothing to count by value (an event part without events) the slots decide: a part that was alive
     and saw nothing is good.
     """
     n = windows.n_by_flag[:, :3].sum(axis=1)
     some = windows.usable > 0
-    capture = windows.usable / np.maximum(windows.expected, 1)
+    capture = windows.usable / np.maximum(windows.expected, 1) if windows.share is None else windows.share
     flag = np.full(len(windows.series), 1, np.uint8)
     flag[(n > 0) & (windows.n_by_flag[:, 1] == n)] = 2
     flag[(capture < min_capture) | (2 * windows.n_by_flag[:, 2] > n)] = 3
@@ -67,11 +68,16 @@ def columns(windows: Windows, min_capture: float, asked: Percentiles = NO_PERCEN
     n = windows.n_by_flag[:, :3].sum(axis=1)
     kinds = np.array(windows.kind)
     count = kinds == Kind.COUNT
-    slot_s = windows.period_s / np.maximum(windows.expected, 1)
+    of_things = np.array([unit.startswith("{") for _, _, _, unit in windows.series], np.bool_)
+    observed_s = windows.usable * windows.period_s / np.maximum(windows.expected, 1)
+    total = windows.moments[:, MOMENTS.index("sum")]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        flow = 3600.0 * total / observed_s  # by the time observed, never by the length of the window
     out = _of_values(windows, n, kinds) | _percentiles(windows, n, asked)
     out |= {
-        "sum": _column(windows.moments[:, MOMENTS.index("sum")], count),
-        "observed_s": _column(windows.usable * slot_s, count),
+        "sum": _column(total, count),
+        "observed_s": _column(observed_s, count),
+        "flow": _column(flow, count & of_things),
         "n": _column(n),
         "expected": _column(windows.expected),
         "capture": _column(windows.usable / np.maximum(windows.expected, 1)),
@@ -79,6 +85,7 @@ def columns(windows: Windows, min_capture: float, asked: Percentiles = NO_PERCEN
         "n_suspect": _column(windows.n_by_flag[:, 2]),
         "n_fail": _column(windows.n_by_flag[:, 3]),
     }
+    out |= {name: _column(values) for name, values in windows.extras}
     for i, reason in enumerate(REASONS):
         counts = windows.reasons[:, i]
         if counts.any() or windows.rev > 0:  # a store keeps what a rewrite leaves out
@@ -96,6 +103,7 @@ def _of_values(windows: Windows, n: I8, kinds: npt.NDArray[np.str_]) -> Columns:
         leq = 10.0 * np.log10(of["energy"])
         resultant = np.hypot(of["sin"], of["cos"])
         direction = np.degrees(np.arctan2(of["sin"], of["cos"])) % 360.0
+        direction = np.where(direction < 360.0, direction, 0.0)  # a hair below 0 rounds to 360
         mean = np.where(angle, np.where(resultant > NO_DIRECTION, direction, np.nan), of["mean"])
         return {
             "mean": _column(mean, (plain | angle) & ~level),
@@ -114,20 +122,23 @@ def _of_values(windows: Windows, n: I8, kinds: npt.NDArray[np.str_]) -> Columns:
 
 
 def _percentiles(windows: Windows, n: I8, asked: Percentiles) -> Columns:
-    """Return the percentiles that were asked for: p10 of values, l10 (exceeded 10 % of the time) of levels, v85."""
+    """Return the percentiles that were asked for: p10 of values, l10 (exceeded 10 % of the time) of levels, v85.
+
+    They are there where all samples are: a window of which some were not kept has none.
+    """
     out: Columns = {}
     for kind, letter in LETTER.items():
         wanted = asked.of(kind)
-        rows = [i for i, of in enumerate(windows.kind) if of == kind and windows.samples and n[i]]
+        least = asked.least_speeds if kind is Kind.SPEED else 1
+        rows = [i for i, of in enumerate(windows.kind) if of == kind and windows.samples and n[i] >= least]
+        rows = [i for i in rows if size(windows.samples[i]) == n[i]]
         if not rows or not wanted:
             continue
-        values = [unpack(windows.samples[i]) for i in rows]
+        samples = [windows.samples[i] for i in rows]
         if kind is Kind.SPEED:
-            enough = [x if len(x) >= asked.least_speeds else x[:0] for x in values]
-            table = np.array([[rank_percentile(x, p) for p in wanted] for x in enough])
+            table = np.array([ranked(one, ranks(size(one), wanted)) for one in samples])
         else:
-            p = [100.0 - one for one in wanted] if kind is Kind.LEVEL else wanted
-            table = percentiles(np.concatenate(values), np.array([len(x) for x in values]), p)
+            table = packed_percentiles(samples, [100.0 - one for one in wanted] if kind is Kind.LEVEL else wanted)
         for name, column in zip(wanted, table.T, strict=True):
             whole = np.full(len(windows.series), np.nan)
             whole[rows] = column

@@ -5,8 +5,11 @@ The state of a stage is a dict of arrays and nothing else, so that saving it is 
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import MutableSequence, Sequence
+from dataclasses import replace
+from typing import Any, Protocol, TypeGuard
 
+import numpy as np
 import numpy.typing as npt
 
 from gateway.block import Block
@@ -24,3 +27,46 @@ class Stage(Protocol):
     def step(self, state: State, block: Block) -> tuple[State, Block]:
         """Take a block, return the next state and what can be said now."""
         ...
+
+
+class Holds(Protocol):
+    """A stage that holds rows back, because it judges them by what comes after."""
+
+    def step(self, state: State, block: Block) -> tuple[State, Block]:
+        """Take a block, return the next state and what can be said now."""
+        ...
+
+    def release(self, state: State, before_ns: int) -> tuple[State, Block]:
+        """Let go every row before a time: the windows that they belong to close now."""
+        ...
+
+
+def holds(stage: Stage) -> TypeGuard[Holds]:
+    """Tell whether a stage holds rows back."""
+    return hasattr(stage, "release")
+
+
+def passed(stages: Sequence[Stage], states: MutableSequence[State], block: Block, before_ns: int = 0) -> Block:
+    """Send a block through the stages, and with it every row before a time that one of them holds back.
+
+    Replaces the states; what one stage lets go passes those behind it.
+    """
+    for i, stage in enumerate(stages):
+        states[i], block = stage.step(states[i], block)
+        if before_ns and holds(stage):
+            states[i], freed = stage.release(states[i], before_ns)
+            block = _behind(block, freed)
+    return block
+
+
+def _behind(block: Block, freed: Block) -> Block:
+    t = np.concatenate([block.t, freed.t])
+    order = np.argsort(t, kind="stable")  # they follow on each other, unless the clock was set back in between
+    return replace(
+        freed,
+        t=t[order],
+        v=np.concatenate([block.v, freed.v])[order],
+        flag=np.concatenate([block.flag, freed.flag])[order],
+        reason=np.concatenate([block.reason, freed.reason])[order],
+        dur_s=np.concatenate([block.dur_s, freed.dur_s])[order],
+    )

@@ -6,20 +6,22 @@ A segment's result depends on its own samples alone, bit for bit, whatever stand
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
-import numpy.typing as npt
 
 from drivers.base import Kind
-from gateway.block import F8, I8, MOMENTS
+from gateway.block import F8, I8, MOMENTS, U1
 
-PADDED = 1 << 18  # samples sorted at once: 2 MB stay in the cache of the processor
+PADDED = 1 << 16  # samples sorted at once: half a megabyte stays in the cache of the processor
 STANDING_M_S = 1e-3  # slower than this nothing drives, and 1/v would outweigh all other speeds
 COLUMN = {name: i for i, name in enumerate(MOMENTS)}
+OWN = (Kind.LEVEL, Kind.ANGLE, Kind.SPEED)  # kinds with statistics of their own
+CODES: Mapping[str, int] = MappingProxyType({kind: OWN.index(kind) + 1 if kind in OWN else 0 for kind in Kind})
 
 
-def summarise(x: F8, counts: I8, kinds: Sequence[str], weight_s: F8, at_s: F8) -> F8:
+def summarise(x: F8, counts: I8, kinds: Sequence[str] | str, weight_s: F8, at_s: F8 | None = None) -> F8:
     """Summarise the usable samples x [n] of k segments, in the order of MOMENTS: f8[k, m], NaN where nothing is.
 
     `weight_s` [n] is the time that each sample stands for, `at_s` [n] when it was taken, from the window's start.
@@ -32,37 +34,48 @@ def summarise(x: F8, counts: I8, kinds: Sequence[str], weight_s: F8, at_s: F8) -
     if not len(some):
         return out
     n = counts[some]
-    starts = np.concatenate([[0], np.cumsum(n)[:-1]])
-    kind = np.array([str(kinds[i]) for i in some.tolist()])
-    magnitude = np.repeat(kind == Kind.SPEED, n)
-    x = np.where(magnitude, np.abs(x), x)
+    starts = np.cumsum(n) - n
+    code = _codes(kinds, len(counts))[some]
+    speed = code == CODES[Kind.SPEED]
+    if speed.any():
+        x = np.where(np.repeat(speed, n), np.abs(x), x)
     total = np.add.reduceat(x, starts)
     mean = total / n
+    off = x - np.repeat(mean, n)
+    off *= off
     columns = {
         "mean": mean,
-        "m2": np.add.reduceat((x - np.repeat(mean, n)) ** 2, starts),
+        "m2": np.add.reduceat(off, starts),
         "min": np.minimum.reduceat(x, starts),
         "max": np.maximum.reduceat(x, starts),
         "sum": total,
         "dur_s": np.add.reduceat(weight_s, starts),
-        "first_s": np.minimum.reduceat(at_s, starts),
-        "last_s": np.maximum.reduceat(at_s, starts),
     }
+    if at_s is not None:
+        columns |= {"first_s": np.minimum.reduceat(at_s, starts), "last_s": np.maximum.reduceat(at_s, starts)}
     for name, values in columns.items():
         out[some, COLUMN[name]] = values
-    _of_kind(out, some, kind, x, n, weight_s)
+    if code.any():
+        _of_kind(out, some, code, x, n, weight_s)
     return out
 
 
-def _of_kind(out: F8, some: I8, kind: npt.NDArray[np.str_], x: F8, n: I8, weight_s: F8) -> None:
+def _codes(kinds: Sequence[str] | str, k: int) -> U1:
+    """Return the kind of each of k segments as a number."""
+    if isinstance(kinds, str):
+        return np.full(k, CODES[kinds], np.uint8)
+    return np.fromiter(map(CODES.__getitem__, kinds), np.uint8, k)
+
+
+def _of_kind(out: F8, some: I8, code: U1, x: F8, n: I8, weight_s: F8) -> None:
     """Fill in what only levels, angles and speeds have."""
-    for which in (Kind.LEVEL, Kind.ANGLE, Kind.SPEED):
-        of = kind == which
+    for which in OWN:
+        of = code == CODES[which]
         if not of.any():
             continue
-        mine = np.repeat(of, n)
+        mine = slice(None) if of.all() else np.repeat(of, n)
         y, w, m = x[mine], weight_s[mine], n[of]
-        starts = np.concatenate([[0], np.cumsum(m)[:-1]])
+        starts = np.cumsum(m) - m
         if which is Kind.LEVEL:
             weights = np.add.reduceat(w, starts)
             out[some[of], COLUMN["energy"]] = np.add.reduceat(w * 10.0 ** (y / 10.0), starts) / weights
@@ -82,33 +95,55 @@ def percentiles(x: F8, counts: I8, p: Sequence[float]) -> F8:
     Method: linear interpolation between the order statistics at rank (n - 1) * p / 100 (Hyndman and Fan type 7).
     """
     out = np.full((len(counts), len(p)), np.nan)
+    if not len(x):
+        return out
     share = np.array(p, np.float64) / 100.0
-    starts = np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.int64)
+    ends = np.cumsum(counts)
+    width = max(int(counts.max()), 1)
+    if 2 * len(x) >= width * len(counts):  # about one size: as they stand
+        at_once = max(PADDED // width, 1)
+        for a in range(0, len(counts), at_once):
+            own = counts[a : a + at_once]
+            end = int(ends[a + len(own) - 1])
+            out[a : a + len(own)] = _sorted_percentiles(x[end - int(own.sum()) : end], own, share)
+        return out
     by_size = np.argsort(counts, kind="stable")
-    by_size = by_size[counts[by_size] > 0]
-    at = 0
+    at = int(np.searchsorted(counts, 0, side="right", sorter=by_size))
     while at < len(by_size):
         width = int(counts[by_size[at]])
-        last = int(np.searchsorted(counts[by_size], width + max(width // 8, 4), side="right"))
-        rows = by_size[at : min(last, at + max(1, PADDED // (width + max(width // 8, 4))))]
-        out[rows] = _sorted_percentiles(x, starts[rows], counts[rows], share)
+        most = width + max(width // 8, 4)
+        last = int(np.searchsorted(counts, most, side="right", sorter=by_size))
+        rows = by_size[at : min(last, at + max(1, PADDED // most))]
+        parts = [x[end - n : end] for n, end in zip(counts[rows].tolist(), ends[rows].tolist(), strict=True)]
+        out[rows] = _sorted_percentiles(np.concatenate(parts), counts[rows], share)
         at += len(rows)
     return out
 
 
-def _sorted_percentiles(x: F8, starts: I8, counts: I8, share: F8) -> F8:
-    """Sort some segments of about one size side by side, padded at the end, and read the ranks off."""
-    width = int(counts.max())
-    place = starts[:, None] + np.arange(width)
-    inside = np.arange(width) < counts[:, None]
-    rows = np.where(inside, x[np.minimum(place, len(x) - 1)], np.inf)
+def _sorted_percentiles(x: F8, counts: I8, share: F8) -> F8:
+    """Sort segments of about one size side by side, padded at the end, and read the ranks off."""
+    width = max(int(counts.max()), 1)
+    if len(x) == width * len(counts):
+        rows = x.reshape(-1, width).copy()
+    else:
+        rows = np.full((len(counts), width), np.inf)
+        rows[np.arange(width, dtype=np.int32) < counts.astype(np.int32)[:, None]] = x
     rows.sort(axis=1)
-    rank = (counts[:, None] - 1) * share
-    low = np.floor(rank).astype(np.int64)
-    high = np.minimum(low + 1, counts[:, None] - 1)
-    below, above = np.take_along_axis(rows, low, axis=1), np.take_along_axis(rows, high, axis=1)
-    found: F8 = below + (above - below) * (rank - low)
+    if not counts.all():
+        rows[counts == 0] = np.nan
+    top = np.maximum(counts - 1, 0)[:, None]
+    rank = top * share
+    low = rank.astype(np.int64)
+    high = np.minimum(low + 1, top)
+    flat, first = rows.ravel(), np.arange(0, rows.size, width)[:, None]
+    below = flat[first + low]
+    found: F8 = below + (flat[first + high] - below) * (rank - low)
     return found
+
+
+def ranks(n: int, p: Sequence[float]) -> I8:
+    """Return the ranks trunc(n * p / 100) of n values, counted here from 0 and never below it."""
+    return np.maximum(np.trunc(n * np.array(p, np.float64) / 100.0).astype(np.int64), 1) - 1
 
 
 def rank_percentile(x: F8, p: float) -> float:
@@ -117,5 +152,4 @@ def rank_percentile(x: F8, p: float) -> float:
     So v85 is found in traffic engineering: of 125 speeds the 106th. Source: TxDOT, Procedures for Establishing Speed
     Zones.
     """
-    rank = int(len(x) * p / 100.0)
-    return float(np.sort(x)[max(rank, 1) - 1]) if len(x) else float("nan")
+    return float(np.sort(x)[ranks(len(x), [p])[0]]) if len(x) else float("nan")

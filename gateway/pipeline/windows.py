@@ -8,19 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from drivers.base import Channel, Kind
-from gateway.block import F8, FLAGS, I8, MOMENTS, NOTHING, REASONS, Block, Packed, Slots, Windows, usable
-from gateway.ledger import FAULTS, MISSES, places, settle
-from gateway.pipeline.samples import pack, together
+from drivers.base import Channel
+from gateway.block import FLAGS, I8, MOMENTS, NOTHING, REASONS, Block, Flag, Packed, Reason, Slots, Windows, usable
+from gateway.ledger import FAULTS, MISSES, places
+from gateway.pipeline.closing import Cut, close_cuts
+from gateway.pipeline.moments import combine_moments
+from gateway.pipeline.samples import together
 from gateway.pipeline.stage import State
-from gateway.pipeline.statistics import summarise
 
 NS = 1_000_000_000
+ROWS = ("t", "v", "flag", "reason", "dur_s")
+HAPPENED = ("slot_t", "slot_code")
 
 
 class DutyTimes(NamedTuple):
@@ -43,6 +46,7 @@ class SensorSpec:
     duty: DutyTimes | None = None
     keep: tuple[bool, ...] = ()  # of each channel: are its samples kept for percentiles; empty: of none
     eventful: tuple[bool, ...] = ()  # of each channel: its slots are those in which the part was alive; empty: `events`
+    away: tuple[tuple[int, int], ...] = ()  # [from, until) UTC ns in which it is no news that nothing was seen
 
     def series(self) -> tuple[tuple[str, str, str, str], ...]:
         """Name the series of this sensor: (domain, sensor, channel, unit)."""
@@ -67,74 +71,160 @@ def expected_slots(spec: SensorSpec, start_ns: int, end_ns: int) -> I8:
     return k
 
 
-def add(state: State, block: Block, slots: Slots, closed_ns: int) -> State:
-    """Keep a block for the windows still open; what comes for a closed one is counted late."""
-    fresh, fresh_slot = block.t >= closed_ns, slots.t >= closed_ns
-    late = int(len(slots.t) - fresh_slot.sum())
-    new = {
-        "t": block.t[fresh], "v": block.v[fresh], "flag": block.flag[fresh], "reason": block.reason[fresh],
-        "dur_s": block.dur_s[fresh], "slot_t": slots.t[fresh_slot], "slot_code": slots.code[fresh_slot],
-    }  # fmt: skip
-    after: State = {name: np.concatenate([state[name], part]) for name, part in new.items()}
-    after["late"] = state["late"] + late
+def _watched(spec: SensorSpec, expected: I8) -> npt.NDArray[np.bool_] | None:
+    """Tell in which slots it counts that nothing was seen: not while somebody stands before the part."""
+    if not spec.away:
+        return None
+    at_ns = expected * spec.slot_ns
+    watched = np.ones(len(expected), np.bool_)
+    for from_ns, until_ns in spec.away:
+        watched &= (at_ns < from_ns) | (at_ns >= until_ns)
+    return watched
+
+
+def expects(spec: SensorSpec, start_ns: int, end_ns: int) -> bool:
+    """Tell whether a window expects anything of this sensor."""
+    always = spec.duty is None and spec.slot_ns <= end_ns - start_ns
+    return always or len(expected_slots(spec, start_ns, end_ns)) > 0
+
+
+# -- open --------------------------------------------------------------------------------------------------------
+
+
+def add(state: State, block: Block, slots: Slots, closed_ns: int, amend_ns: int | None = None) -> State:
+    """Keep a block for the windows still open, all that end behind `closed_ns`.
+
+    What comes for a closed one is late. From `amend_ns` on it is kept, with the reason LATE, and its window can be
+    amended; what is older than that is only counted. Nothing is copied: `joined` puts the pieces together.
+    """
+    amend_ns = closed_ns if amend_ns is None else min(amend_ns, closed_ns)
+    after = dict(state)
+    piece = int(state["pieces"][0]) if "pieces" in state else 0
+    after["pieces"] = np.array([piece + 1])
+    if len(block.t):
+        rows: dict[str, npt.NDArray[Any]] = {name: getattr(block, name) for name in ROWS}
+        if int(block.t[0]) < closed_ns:
+            late = (block.t < closed_ns)[:, None] & (block.flag != Flag.ABSENT)
+            rows["reason"] = block.reason | np.where(late, np.uint16(Reason.LATE), np.uint16(0))
+            rows = {name: own[block.t >= amend_ns] for name, own in rows.items()}
+        after |= {f"{name}+{piece}": own for name, own in rows.items()}
+    if len(slots.t):
+        fresh = slots.t >= amend_ns
+        late_n = len(fresh) - int(fresh.sum())
+        after[f"slot_t+{piece}"] = slots.t[fresh] if late_n else slots.t
+        after[f"slot_code+{piece}"] = slots.code[fresh] if late_n else slots.code
+        if late_n:
+            after["late"] = state["late"] + late_n
     return after
+
+
+def joined(state: State) -> State:
+    """Return the state in one piece."""
+    if "pieces" not in state:
+        return state
+    parts: dict[str, list[npt.NDArray[Any]]] = {name: [state[name]] for name in (*ROWS, *HAPPENED)}
+    for key, piece in state.items():  # a dict keeps the order in which the pieces came
+        name, plus, _ = key.partition("+")
+        if plus:
+            parts[name].append(piece)
+    return {"late": state["late"]} | {
+        name: np.concatenate(some) if len(some) > 1 else some[0] for name, some in parts.items()
+    }
+
+
+def doubted(state: State, reason: Reason) -> State:
+    """Give every open sample a reason, and doubt those that were good or not judged."""
+    after = joined(state)
+    flag, there = after["flag"], after["flag"] != Flag.ABSENT
+    after["reason"] = after["reason"] | np.where(there, np.uint16(reason), np.uint16(0))
+    trusted = (flag == Flag.GOOD) | (flag == Flag.NOT_EVALUATED)
+    after["flag"] = np.where(trusted, Flag.SUSPECT, flag).astype(np.uint8)
+    return after
+
+
+# -- close -------------------------------------------------------------------------------------------------------
 
 
 def close(spec: SensorSpec, state: State, start_ns: int, period_s: int) -> tuple[State, Windows]:
     """Close one window of one sensor; return the state without its samples, and the window."""
+    (after,), windows = close_all([(spec, state)], start_ns, period_s)
+    return after, windows
+
+
+def close_all(
+    sensors: Sequence[tuple[SensorSpec, State]], start_ns: int, period_s: int, *, late: bool = False
+) -> tuple[list[State], Windows]:
+    """Close one window of all sensors; return the states without its samples, and the window.
+
+    `late` says that the window was closed before, and that what is open for it came afterwards.
+    """
     end_ns = start_ns + period_s * NS
-    expected = expected_slots(spec, start_ns, end_ns)
-    rows = (state["t"] >= start_ns) & (state["t"] < end_ns)
-    if spec.duty is not None:  # a part that wears out is not awake for its warm-up to be averaged
-        rows &= places(state["t"] // spec.slot_ns, expected)[1]
-    of_slots = (state["slot_t"] >= start_ns) & (state["slot_t"] < end_ns)
-    after: State = {name: state[name][state["t"] >= end_ns] for name in ("t", "v", "flag", "reason", "dur_s")}
-    after |= {name: state[name][state["slot_t"] >= end_ns] for name in ("slot_t", "slot_code")}
-    after["late"] = np.zeros(1, np.int64)
-    k = state["slot_t"][of_slots] // spec.slot_ns
-    account = settle(k, state["slot_code"][of_slots], expected, events=spec.events)
-    flag = state["flag"][rows]
-    fit = usable(flag)
-    n_by_flag = np.stack([(flag == level).sum(axis=0) for level in FLAGS], axis=1).astype(np.int64)
-    place, inside = places(state["t"][rows] // spec.slot_ns, expected)
-    seen = np.zeros((len(expected), len(spec.channels)), np.bool_)
-    for c in range(len(spec.channels)):
-        seen[place[fit[:, c] & inside], c] = True
-    alive = np.array(spec.eventful or (spec.events,) * len(spec.channels))
-    usable_slots = np.where(alive, account.valid, seen.sum(axis=0)).astype(np.int64)
-    bits = np.array(REASONS, np.uint16)
-    reasons = ((state["reason"][rows][:, :, None] & bits) != 0).sum(axis=0).astype(np.int64)
-    moments, samples = _statistics(spec, state, rows, fit, start_ns)
-    slots = np.array([[*account.sums(), account.extra, int(state["late"][0])]], np.int64)
-    return after, Windows(
-        period_s, start_ns, 0, spec.series(), tuple(channel.kind for channel in spec.channels), n_by_flag,
-        np.full(len(spec.channels), len(expected), np.int64), usable_slots, moments, reasons,
-        (spec.sensor,), slots, account.rejected_by[None, :], account.missing_by[None, :], samples,
-    )  # fmt: skip
-
-
-def _statistics(
-    spec: SensorSpec, state: State, rows: npt.NDArray[np.bool_], fit: npt.NDArray[np.bool_], start_ns: int
-) -> tuple[F8, tuple[Packed, ...]]:
-    """Summarise the usable values of one window, channel by channel, and keep those that percentiles need."""
-    of, row = np.nonzero(fit.T)  # series by series, in the order of time
-    x = state["v"][rows].astype(np.float64).T[of, row]
-    at_s = np.round((state["t"][rows] - start_ns) / NS, 3)[row]  # finer than ms is the noise of the clock's offset
-    weight_s = state["dur_s"][rows].astype(np.float64)[row]
-    counts = fit.sum(axis=0).astype(np.int64)
-    moments = summarise(x, counts, [channel.kind for channel in spec.channels], weight_s, at_s)
-    if not any(spec.keep):
-        return moments, ()
-    ends = np.cumsum(counts)
-    return moments, tuple(
-        pack(_as_counted(channel, x[end - n : end]), channel.resolution) if keep else NOTHING
-        for channel, keep, n, end in zip(spec.channels, spec.keep, counts, ends, strict=True)
+    cuts, states, late_n = [], [], []
+    for spec, state in sensors:
+        cut, after, n = _cut(spec, joined(state), start_ns, end_ns, late=late)
+        cuts.append(cut)
+        states.append(after)
+        late_n.append(n)
+    closed = close_cuts(cuts, start_ns)
+    specs = [spec for spec, _ in sensors]
+    return states, Windows(
+        period_s,
+        start_ns,
+        0,
+        series=tuple(key for spec in specs for key in spec.series()),
+        kind=tuple(channel.kind for spec in specs for channel in spec.channels),
+        n_by_flag=closed.n_by_flag,
+        expected=closed.expected,
+        usable=closed.usable,
+        moments=closed.moments,
+        reasons=closed.reasons,
+        sensors=tuple(spec.sensor for spec in specs),
+        slots=np.column_stack([closed.slots, np.array(late_n, np.int64)]),
+        rejected=closed.rejected,
+        missed=closed.missed,
+        samples=closed.samples if any(any(spec.keep) for spec in specs) else (),
+        codes=closed.codes,
+        seen=closed.seen,
+        late=late,
     )
 
 
-def _as_counted(channel: Channel, x: F8) -> F8:
-    """Percentiles of a speed are of its magnitude."""
-    return np.abs(x) if channel.kind is Kind.SPEED else x
+def _cut(spec: SensorSpec, state: State, start_ns: int, end_ns: int, *, late: bool) -> tuple[Cut, State, int]:
+    """Cut what one sensor has in one window out of its state; return it, the rest, and what came late."""
+    t, slot_t = state["t"], state["slot_t"]
+    if len(t) > 1 and bool((t[1:] < t[:-1]).any()):
+        order = np.argsort(t, kind="stable")
+        state = state | {name: state[name][order] for name in ROWS}
+        t = state["t"]
+    first, last = (int(i) for i in np.searchsorted(t, [start_ns, end_ns]))
+    after: State = {name: state[name][last:] for name in ROWS}
+    mine = (slot_t >= start_ns) & (slot_t < end_ns)
+    after |= {name: state[name][slot_t >= end_ns] for name in HAPPENED}
+    expected = expected_slots(spec, start_ns, end_ns)
+    rows: Any = slice(first, last)
+    row_slot = t[rows] // spec.slot_ns
+    if spec.duty is not None:  # a part that wears out is not awake for its warm-up to be averaged
+        awake = places(row_slot, expected)[1]
+        rows, row_slot = np.arange(first, last)[awake], row_slot[awake]
+    cut = Cut(
+        spec.channels,
+        spec.keep,
+        np.array(spec.eventful or (spec.events,) * len(spec.channels)),
+        spec.events,
+        expected,
+        t[rows],
+        state["v"][rows],
+        state["flag"][rows],
+        usable(state["flag"][rows]),
+        state["reason"][rows],
+        state["dur_s"][rows],
+        row_slot,
+        slot_t[mine] // spec.slot_ns,
+        state["slot_code"][mine],
+        _watched(spec, expected),
+    )
+    after["late"] = state["late"] if late else np.zeros(1, np.int64)
+    return cut, after, int(mine.sum()) if late else int(state["late"][0])
 
 
 def join(parts: Sequence[Windows]) -> Windows:
@@ -161,6 +251,8 @@ def join(parts: Sequence[Windows]) -> Windows:
         rejected=stacked("rejected"),
         missed=stacked("missed"),
         samples=tuple(one for part in parts for one in _samples(part)) if any(part.samples for part in parts) else (),
+        codes=tuple(one for part in parts for one in part.codes or (b"",) * len(part.sensors)),
+        seen=tuple(one for part in parts for one in part.seen or (b"",) * len(part.series)),
     )
 
 
@@ -203,7 +295,7 @@ def combine(bases: Iterable[Windows], period_s: int, start_ns: int, nominal: Map
     shift_s = np.array([(part.start_ns - start_ns) / NS for part in parts])
     return Windows(
         period_s, start_ns, 0, series, tuple(kinds.values()), n_by_flag, expected, usable,
-        _combine_moments(moments, n, shift_s), reasons, sensors, slots, rejected, missed, _all_samples(parts, series),
+        combine_moments(moments, n, shift_s), reasons, sensors, slots, rejected, missed, _all_samples(parts, series),
     )  # fmt: skip
 
 
@@ -216,33 +308,3 @@ def _all_samples(parts: Sequence[Windows], series: tuple[tuple[str, str, str, st
         for key, packed in zip(part.series, _samples(part), strict=True):
             by_series[key].append(packed)
     return tuple(together(own) for own in by_series.values())
-
-
-def _combine_moments(moments: F8, n: F8, shift_s: F8) -> F8:
-    """Combine [m, k, 13] moments of m windows with n [m, k] values each into [k, 13]."""
-    mean, m2, low, high, energy, total, dur_s, sin, cos, inverse, moving, first_s, last_s = np.moveaxis(moments, 2, 0)
-    out = np.full(moments.shape[1:], np.nan)
-    some = n.sum(axis=0) > 0
-    all_n = np.where(some, n.sum(axis=0), 1.0)
-    mean0 = np.where(n > 0, mean, 0.0)
-    out[:, 0] = np.where(some, (n * mean0).sum(axis=0) / all_n, np.nan)
-    off = np.where(n > 0, mean0 - out[:, 0], 0.0)
-    out[:, 1] = np.where(some, (np.where(n > 0, m2, 0.0) + n * off**2).sum(axis=0), np.nan)
-    out[:, 2] = np.where(some, np.where(n > 0, low, np.inf).min(axis=0), np.nan)
-    out[:, 3] = np.where(some, np.where(n > 0, high, -np.inf).max(axis=0), np.nan)
-    weight = np.where(np.isnan(energy), 0.0, dur_s)
-    has = weight.sum(axis=0) > 0
-    power = np.where(np.isnan(energy), 0.0, energy * np.nan_to_num(dur_s)).sum(axis=0)
-    out[:, 4] = np.where(has, power / np.where(has, weight.sum(axis=0), 1.0), np.nan)
-    out[:, 5] = np.nansum(total, axis=0)
-    out[:, 6] = np.nansum(dur_s, axis=0)
-    for column, of in ((7, sin), (8, cos)):
-        known = np.where(np.isnan(of), 0.0, n)
-        all_known = known.sum(axis=0)
-        summed = (known * np.nan_to_num(of)).sum(axis=0)
-        out[:, column] = np.where(all_known > 0, summed / np.where(all_known > 0, all_known, 1.0), np.nan)
-    for column, of in ((9, inverse), (10, moving)):
-        out[:, column] = np.where(np.isnan(of).all(axis=0), np.nan, np.nansum(of, axis=0))
-    out[:, 11] = np.where(some, np.where(n > 0, first_s + shift_s[:, None], np.inf).min(axis=0), np.nan)
-    out[:, 12] = np.where(some, np.where(n > 0, last_s + shift_s[:, None], -np.inf).max(axis=0), np.nan)
-    return out

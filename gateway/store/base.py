@@ -35,8 +35,8 @@ class Store(Protocol):
         """Write durably, or raise StoreError; where the store can tell, a lower `rev` never replaces a higher one."""
         ...
 
-    def read(self, start_ns: int, end_ns: int) -> Iterator[Point]:
-        """Yield all points whose window starts in [start_ns, end_ns); raise StoreError."""
+    def read(self, start_ns: int, end_ns: int, gateway: str = "") -> Iterator[Point]:
+        """Yield all points, or those of one gateway, whose window starts in [start_ns, end_ns); raise StoreError."""
         ...
 
     def close(self) -> None:

@@ -7,23 +7,26 @@ token or a password.
 from __future__ import annotations
 
 import csv
+import re
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 from urllib3.exceptions import HTTPError
 
 from gateway.store.base import Verdict
 from gateway.store.server import STORED, Server
+from gateway.tls import Contexts
 from gateway.wire import TAGS, Point
 
 TIMEOUT_S = 10.0
 MEASUREMENTS = ("air", "noise", "traffic", "weather", "health", "ledger")
 Dialect = Literal["influxdb", "victoriametrics"]
 _MS = 1_000_000  # ns
+_GATEWAY = re.compile(r"[\w.-]+", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -66,24 +69,26 @@ class InfluxV1:
         user: str | None = None,
         password: str | None = None,
         *,
-        ca_file: str | None = None,
+        tls: Contexts | None = None,
         timeout_s: float = TIMEOUT_S,
     ) -> None:
         """Name the server; nothing is sent yet. Raise ValueError on a url that is none."""
         basic = b64encode(f"{user or ''}:{password or ''}".encode()).decode() if user or password else ""
         headers = {"Authorization": f"Basic {basic}"} if basic else {}
         self.database = database
-        self._server = Server(url, headers, (password or "", basic), ca_file, timeout_s)
+        self._server = Server(url, headers, (password or "", basic), tls, timeout_s)
 
     def write(self, points: Sequence[Point]) -> None:
         """Write points, or raise StoreError; the same key again replaces field by field, whatever its `rev`."""
         if body := self._server.encoded(points):
             self._server.write("/write", {"db": self.database, "precision": "ns"}, body)
 
-    def read(self, start_ns: int, end_ns: int) -> Iterator[Point]:
-        """Yield the points with start_ns <= start < end_ns, series by series; raise StoreError."""
+    def read(self, start_ns: int, end_ns: int, gateway: str = "") -> Iterator[Point]:
+        """Yield the points, of all gateways or of one, with start_ns <= start < end_ns, series by series."""
+        whose = f" AND \"gateway\" = '{_name(gateway)}'" if gateway else ""
         for measurement in MEASUREMENTS:
-            query = f'SELECT * FROM "{measurement}" WHERE time >= {start_ns} AND time < {end_ns} GROUP BY *'  # noqa: S608
+            span = f"time >= {start_ns} AND time < {end_ns}{whose}"
+            query = f'SELECT * FROM "{measurement}" WHERE {span} GROUP BY *'  # noqa: S608
             for series in self._query(query):
                 yield from _unfold(series)
 
@@ -122,7 +127,7 @@ class InfluxV2:
         token: str = "",
         *,
         dialect: Dialect = "influxdb",
-        ca_file: str | None = None,
+        tls: Contexts | None = None,
         timeout_s: float = TIMEOUT_S,
     ) -> None:
         """Name the server; nothing is sent yet. Raise ValueError on a url or a token that is none."""
@@ -135,10 +140,8 @@ class InfluxV2:
         headers = {"Authorization": f"Token {token}"} if token else {}
         self.bucket = bucket
         self.dialect = dialect
-        self._server = Server(url, headers, (token,), ca_file, timeout_s)
-        self._client = InfluxDBClient(
-            self._server.url, token, org=org, timeout=round(timeout_s * 1000), ssl_ca_cert=ca_file
-        )
+        self._server = Server(url, headers, (token,), tls, timeout_s)
+        self._client = InfluxDBClient(self._server.url, token, org=org, timeout=round(timeout_s * 1000))
         self._write_api = self._client.write_api(write_options=SYNCHRONOUS)
 
     def write(self, points: Sequence[Point]) -> None:
@@ -149,15 +152,16 @@ class InfluxV2:
             if (status := self._client.api_client.last_response.status) != STORED:
                 raise self._server.refused(status, {}, b"")
 
-    def read(self, start_ns: int, end_ns: int) -> Iterator[Point]:
+    def read(self, start_ns: int, end_ns: int, gateway: str = "") -> Iterator[Point]:
         """Yield the points with start_ns <= start < end_ns, to the microsecond (VictoriaMetrics: the millisecond).
 
+        Of all gateways, or of one.
         InfluxDB streams series by series. Of VictoriaMetrics one measurement at a time is held in memory: ask for days.
         """
         if end_ns > start_ns:
             read = self._read_flux if self.dialect == "influxdb" else self._read_export
             for measurement in MEASUREMENTS:
-                yield from read(measurement, start_ns, end_ns)
+                yield from read(measurement, start_ns, end_ns, gateway)
 
     def close(self) -> None:
         """Close the connections."""
@@ -174,10 +178,12 @@ class InfluxV2:
         # Splitting helps no query; and an answer to a write that is no text may be a proxy's, which comes and goes.
         bad, garbled = (Verdict.REJECT, Verdict.REJECT) if reading else (Verdict.SPLIT, Verdict.RETRY)
         try:
+            rest: Any = self._client.api_client.rest_client
+            rest.pool_manager = self._server.pool()  # with the certificates of today
             yield
         except ApiException as error:
             if not error.status:  # how the client tells of TLS
-                raise self._server.error(Verdict.REJECT, str(error.reason)) from None
+                raise self._server.away(error) from None
             raise self._server.refused(error.status, error.headers, error.body, bad) from None
         except (HTTPError, OSError) as error:
             raise self._server.away(error) from None
@@ -186,11 +192,12 @@ class InfluxV2:
         except (FluxCsvParserException, csv.Error, ValueError, IndexError):
             raise self._server.error(garbled, "the answer is not what an InfluxDB says") from None
 
-    def _read_flux(self, measurement: str, start_ns: int, end_ns: int) -> Iterator[Point]:
+    def _read_flux(self, measurement: str, start_ns: int, end_ns: int, gateway: str) -> Iterator[Point]:
         bucket = self.bucket.replace("\\", "\\\\").replace('"', '\\"').replace("${", "\\${")
+        whose = f' and r.gateway == "{_name(gateway)}"' if gateway else ""
         query = f"""from(bucket: "{bucket}")
             |> range(start: time(v: {start_ns}), stop: time(v: {end_ns}))
-            |> filter(fn: (r) => r._measurement == "{measurement}")
+            |> filter(fn: (r) => r._measurement == "{measurement}"{whose})
             |> drop(columns: ["_start", "_stop"])
             |> pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value")"""
         with self._asking(reading=True):
@@ -201,13 +208,14 @@ class InfluxV2:
                 at_ns = (record.values["_time"] - _EPOCH) // timedelta(microseconds=1) * 1000
                 yield Point(measurement, _ordered(tags), at_ns, fields)
 
-    def _read_export(self, measurement: str, start_ns: int, end_ns: int) -> Iterator[Point]:
+    def _read_export(self, measurement: str, start_ns: int, end_ns: int, gateway: str) -> Iterator[Point]:
         first_ms, last_ms = -(-start_ns // _MS), (end_ns - 1) // _MS
         if last_ms < max(0, first_ms):
             return
         self._server.get("/internal/force_flush")  # makes visible what was just written
+        whose = f',gateway="{_name(gateway)}"' if gateway else ""
         match = {
-            "match[]": f'{{__name__=~"{measurement}_.+"}}',
+            "match[]": f'{{__name__=~"{measurement}_.+"{whose}}}',
             "start": _seconds(max(0, first_ms)),
             "end": _seconds(last_ms),
             "max_rows_per_line": "10000",
@@ -241,6 +249,13 @@ def _ordered(tags: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     """Put tags into the order of TAGS, of which LEDGER_TAGS is a part; foreign ones follow by name."""
     names = [*TAGS, *sorted(set(tags) - set(TAGS))]
     return tuple((name, tags[name]) for name in names if tags.get(name))
+
+
+def _name(gateway: str) -> str:
+    """Return a gateway's name as it may stand inside quotes; raise ValueError when it is none."""
+    if not _GATEWAY.fullmatch(gateway):
+        raise ValueError(f"{gateway!r} is no name of a gateway")
+    return gateway
 
 
 def _seconds(ms: int) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from gateway import secrets
 from gateway.config import BridgeConfig, StoreConfig
 from gateway.store.base import Store
+from gateway.tls import credentials
 
 
 def store_path(store: StoreConfig, bridge: BridgeConfig) -> Path:
@@ -13,21 +15,23 @@ def store_path(store: StoreConfig, bridge: BridgeConfig) -> Path:
     return store.path or bridge.data_dir / "store.db"
 
 
-def open_store(store: StoreConfig, bridge: BridgeConfig) -> Store:
-    """Open the configured store; raises OSError for a secret that cannot be read, StoreError for a bad file."""
+def open_store(store: StoreConfig, bridge: BridgeConfig, *, read_only: bool = False) -> Store:
+    """Open the configured store; raises OSError for a secret that cannot be read, StoreError for a bad file.
+
+    With `read_only` no file is made, moved or changed.
+    """
     if store.kind == "sqlite":
         from gateway.store.sqlite import SqliteStore
 
         path = store_path(store, bridge)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return SqliteStore(path)
+        if not read_only:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        return SqliteStore(path, read_only=read_only)
     from gateway.store.influx import InfluxV1, InfluxV2
 
+    tls = credentials(store).context
     if store.api == "v1":
-        return InfluxV1(store.url, store.database, user=store.user, password=_secret(store.password_file))
-    token = _secret(store.token_file)
-    return InfluxV2(store.url, org=store.org, bucket=store.bucket, token=token, dialect=store.dialect)
-
-
-def _secret(path: Path | None) -> str:
-    return path.read_text().strip() if path else ""
+        password = secrets.read(store.password_file) or ""
+        return InfluxV1(store.url, store.database, user=store.user, password=password, tls=tls)
+    token = secrets.read(store.token_file) or ""
+    return InfluxV2(store.url, org=store.org, bucket=store.bucket, token=token, dialect=store.dialect, tls=tls)

@@ -9,10 +9,11 @@ from urllib.parse import quote, quote_plus, urlencode, urlsplit
 
 import msgspec
 import urllib3
-from urllib3.exceptions import HTTPError, SSLError
+from urllib3.exceptions import HTTPError
 
 from gateway.store.base import StoreError, Verdict
 from gateway.store.lineprotocol import encode
+from gateway.tls import Contexts, explain, ssl_error
 from gateway.wire import Point
 
 STORED = 204  # the only status by which any of these servers says that all points are in
@@ -25,7 +26,7 @@ class Server:
     """One server; `timeout_s` bounds every wait, for the connection and for each piece of an answer."""
 
     def __init__(
-        self, url: str, headers: dict[str, str], secrets: tuple[str, ...], ca_file: str | None, timeout_s: float
+        self, url: str, headers: dict[str, str], secrets: tuple[str, ...], tls: Contexts | None, timeout_s: float
     ) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
@@ -37,7 +38,8 @@ class Server:
         self._headers = headers
         self._secrets = sorted({form for text in secrets if text for form in _forms(text)}, key=len, reverse=True)
         self._timeout = urllib3.Timeout(connect=timeout_s, read=timeout_s)
-        self._pool = urllib3.PoolManager(retries=False, ca_certs=ca_file)
+        self._tls = tls
+        self._pool: urllib3.PoolManager | None = None
 
     def encoded(self, points: Sequence[Point]) -> bytes:
         """Encode points; raise StoreError when one of them cannot be."""
@@ -74,9 +76,21 @@ class Server:
         finally:
             answer.close()
 
+    def pool(self) -> urllib3.PoolManager:
+        """Return the connections; after a trouble with certificates new ones, with the files as they are now.
+
+        Raises OSError for a file that cannot be read.
+        """
+        if self._pool is None:
+            context = self._tls() if self._tls is not None and self.url.startswith("https:") else None
+            self._pool = urllib3.PoolManager(retries=False, ssl_context=context)
+        return self._pool
+
     def close(self) -> None:
         """Close the connections."""
-        self._pool.clear()
+        if self._pool is not None:
+            self._pool.clear()
+        self._pool = None
 
     def refused(
         self, status: int, headers: Mapping[str, str] | None, body: bytes | str | None, bad: Verdict = Verdict.SPLIT
@@ -91,8 +105,11 @@ class Server:
 
     def away(self, error: Exception) -> StoreError:
         """Tell of a server that did not answer, or whose certificate is not believed."""
-        verdict = Verdict.REJECT if isinstance(error, SSLError) else Verdict.RETRY
-        return self.error(verdict, f"no answer: {error}")
+        if self.url.startswith("https:"):
+            self.close()
+        if (found := ssl_error(error)) is not None:
+            return self.error(Verdict.REJECT, f"no answer: {explain(found)}")
+        return self.error(Verdict.RETRY, f"no answer: {error}")
 
     def error(self, verdict: Verdict, text: str, retry_after_s: float | None = None) -> StoreError:
         """Make the error: one line, bounded, masked before it is cut."""
@@ -106,7 +123,7 @@ class Server:
     ) -> urllib3.BaseHTTPResponse:
         url = f"{self.url}{path}?{urlencode(params)}"
         try:
-            return self._pool.request(
+            return self.pool().request(
                 method, url, body=body, headers=self._headers, timeout=self._timeout, preload_content=preload
             )
         except (HTTPError, OSError) as error:

@@ -26,7 +26,7 @@ _UPSERT = """INSERT INTO point (measurement, site, gateway, sensor, channel, per
     ON CONFLICT DO UPDATE SET unit = excluded.unit, rev = excluded.rev, fields = json_patch(fields, excluded.fields)
     WHERE excluded.rev >= point.rev"""
 _SELECT = """SELECT measurement, site, gateway, sensor, channel, period, unit, start_ns, fields FROM point
-    WHERE start_ns >= ? AND start_ns < ? ORDER BY start_ns"""
+    WHERE start_ns >= ? AND start_ns < ? AND (gateway = ? OR ? = '') ORDER BY start_ns"""
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _FIELDS = msgspec.json.Decoder(dict[str, float])
 _Row = tuple[str, str, str, str, str, str, str, int, float, str]
@@ -64,11 +64,14 @@ class SqliteStore:
                 self._quarantine()
             raise _failure(self.path, error) from None
 
-    def read(self, start_ns: int, end_ns: int) -> Iterator[Point]:
-        """Yield the points with start_ns <= start < end_ns in order of time, from one snapshot of the file."""
+    def read(self, start_ns: int, end_ns: int, gateway: str = "") -> Iterator[Point]:
+        """Yield the points, of all gateways or of one, with start_ns <= start < end_ns, from one snapshot of the file.
+
+        They come in order of time.
+        """
         try:
             with closing(self._connect("ro")) as db:
-                for measurement, *values, at_ns, fields in db.execute(_SELECT, (start_ns, end_ns)):
+                for measurement, *values, at_ns, fields in db.execute(_SELECT, (start_ns, end_ns, gateway, gateway)):
                     tags = tuple((key, value) for key, value in zip(TAGS, values, strict=True) if value)
                     yield Point(measurement, tags, at_ns, _FIELDS.decode(fields))
         except sqlite3.DatabaseError as error:

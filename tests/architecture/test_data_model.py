@@ -149,7 +149,7 @@ def test_flags_are_those_of_the_programs() -> None:
 
 def fields_of(kind: Kind, values: Sequence[float], *, events: bool = False) -> dict[str, float]:
     """Close one minute of one channel as the gateway does; return its fields."""
-    spec = SensorSpec("place", "air", (Channel("x", "1", kind),), NS, events)
+    spec = SensorSpec("place", "air", (Channel("x", "{vehicles}" if kind is Kind.COUNT else "1", kind),), NS, events)
     n = len(values)
     t = np.arange(n, dtype=np.int64) * NS
     shape = (n, 1)

@@ -278,7 +278,7 @@ def test_a_batch_ends_at_its_number_its_size_or_its_time(tmp_path: Path) -> None
     terms = TERMS._replace(batch_messages=3, batch_bytes=100, batch_s=0.05)
     bridge = QuietBridge(tmp_path, terms, Clock())
     for n in [10] * 7 + [60, 60, 10]:
-        bridge._arrived.put(delivery(n, bytes(n)))
+        bridge._arrived.put("post-7", delivery(n, bytes(n)))
     sizes = [[len(one.payload) for one in bridge._collect()] for _ in range(4)]
     assert sizes == [[10, 10, 10], [10, 10, 10], [10, 60, 60], [10]]
 

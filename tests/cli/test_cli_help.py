@@ -17,6 +17,8 @@ PURPOSE = {
     "bridge": "from the broker into the store",
     "check": "errors in SITE",
     "status": "what the gateway last said of itself",
+    "ledger": "Account for every slot of every sensor",
+    "verify": "Compare the store with the gateway's history",
     "scan": "Find the sensors that are connected",
     "drivers": "sensors that can be connected",
     "decode": "bytes that a sensor sent",

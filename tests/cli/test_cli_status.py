@@ -21,7 +21,9 @@ SAMPLE: dict[str, Any] = msgspec.json.decode((Path(__file__).parent / "status.js
 
 def said(folder: Path, *, ago_s: float = 0.0, **changes: Any) -> Path:
     """Leave a status file as a gateway does; by default of a process that lives: ours."""
-    write_status(folder, SAMPLE | {"t_ns": time.time_ns() - round(ago_s * 1e9), "pid": os.getpid()} | changes)
+    t_ns = time.time_ns() - round(ago_s * 1e9)
+    moved = [row | {"start_ns": row["start_ns"] + t_ns - SAMPLE["t_ns"]} for row in SAMPLE["windows"]]
+    write_status(folder, SAMPLE | {"t_ns": t_ns, "pid": os.getpid(), "windows": moved} | changes)
     return folder
 
 
@@ -68,6 +70,56 @@ def test_troubles_are_said_with_what_to_do(tmp_path: Path) -> None:
     assert "attic (bme280): never heard" in lines
 
 
+FORECAST = {
+    "watched_h": 24.0, "offline_days": 41.3, "offline_until": "outbox", "card_mb_day": 62.4, "device_mb_day": 210.2,
+    "modem_mb_day": 4.12, "card_life_years": 522.0, "card_endurance_tb": 40.0, "origin": "datasheet: 40 TBW",
+}  # fmt: skip
+
+
+def test_the_forecast(tmp_path: Path) -> None:
+    lines = status(said(tmp_path, forecast=FORECAST)).stdout.splitlines()
+    assert lines[-4:] == [
+        "offline: 41 days possible, until the outbox is full",
+        "card: 62 MB/day (210 by all programs)",
+        "modem: 4.1 MB/day",
+        "card life: 522 years of a new card (40 TB, datasheet: 40 TBW)",
+    ]
+    other = {"offline_days": 3650.0, "offline_until": "free space", "device_mb_day": None, "card_endurance_tb": None}
+    lines = status(said(tmp_path, forecast=FORECAST | other)).stdout.splitlines()
+    assert lines[-4:] == [
+        "offline: 10 years possible, until the free space is used up",
+        "card: 62 MB/day",
+        "modem: 4.1 MB/day",
+        "card life: unknown -> set [health] card_endurance_tb and origin, from its datasheet",
+    ]
+    young = FORECAST | {"offline_days": None, "card_mb_day": None}
+    lines = status(said(tmp_path, forecast=young)).stdout.splitlines()
+    assert lines[-1] == "forecast: unknown, it needs ten minutes of running"
+    assert "forecast" not in status(said(tmp_path, forecast=None)).stdout
+
+
+def test_what_waits_what_is_lost_and_how_long_it_takes(tmp_path: Path) -> None:
+    outbox = {"queued": 900, "unsent": 890, "dropped": 0, "dead": 0, "oldest_unsent_s": 53_000.0}
+    delivery = {"n": 1440, "median_s": 1.31, "p95_s": 2.9, "longest_s": 641.0}
+    text = status(said(tmp_path, outbox=outbox, delivery=delivery)).stdout
+    assert "    890 not yet sent, the oldest for 15 h" in text.splitlines()
+    assert "delivery, last day: half in 1.3 s, 95 % in 2.9 s, longest 11 min" in text.splitlines()
+    assert "LOST" not in text
+    assert "DEAD" not in text
+    text = status(said(tmp_path, outbox=outbox | {"unsent": 0, "dropped": 3, "dead": 2})).stdout
+    assert "LOST  3 messages dropped\n      -> gateway ledger says why" in text
+    assert "DEAD  2 messages that no store took\n      -> gateway dead-letters list SITE" in text
+    assert "not yet sent" not in text
+
+
+def test_an_old_value_is_marked(tmp_path: Path) -> None:
+    rows = [row for row in SAMPLE["windows"] if row["channel"] == "laeq"]
+    for ago_s, marked in ((30, False), (3 * 3600, True)):
+        old = [row | {"start_ns": time.time_ns() - ago_s * 10**9} for row in rows]
+        text = status(said(tmp_path, windows=old)).stdout
+        assert ("3 h OLD)" in text) is marked
+
+
 def test_what_a_part_is_told_is_said_when_it_is_not_what_was_measured(tmp_path: Path) -> None:
     told = {"sensor": "pm-north", "input": "humidity", "source": "weather.humidity", "value": 50.0, "defaults": 3}
     old = status(said(tmp_path, inputs=[told | {"reason": "too old"}])).stdout
@@ -97,8 +149,11 @@ def test_the_json_is_the_file_with_its_age(tmp_path: Path) -> None:
     assert 7.0 <= found.pop("age_s") < 12.0
     assert found.pop("file") == str(tmp_path / "status.json")
     assert found.pop("alive") is True
-    del found["t_ns"], found["pid"]
-    assert found == {key: value for key, value in SAMPLE.items() if key not in ("t_ns", "pid")}
+    moved = ("t_ns", "pid", "windows")
+    assert {key: value for key, value in found.items() if key not in moved} == {
+        key: value for key, value in SAMPLE.items() if key not in moved
+    }
+    assert [row["channel"] for row in found["windows"]] == [row["channel"] for row in SAMPLE["windows"]]
 
 
 @pytest.mark.parametrize("inside", [".", "run", "gateway"])

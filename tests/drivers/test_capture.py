@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers import DRIVERS
-from drivers.base import Driver
+from drivers.base import Driver, Fault
 from drivers.capture import Rows, laid, rows_at, runs_at
-from drivers.checks import FEW, lengths, stack, sum8, sum16, verdicts
+from drivers.checks import FEW, ends_in_sum8, ends_in_sum16, lengths, sift, stack, sum8, table, verdicts
 
 
 def as_rows(frames: list[bytes], between: bytes = b"") -> Rows:
@@ -68,8 +68,14 @@ def test_sums_are_sums(n: int, k: int) -> None:
     rows = np.random.default_rng(n * 4000 + k).integers(0, 256, (n, k + 3), np.uint8)
     for part in (rows, rows[:, 2:-1], np.full((n, k), 255, np.uint8)):
         expected = part.astype(np.int64).sum(axis=1)
-        assert sum16(part).tolist() == (expected & 0xFFFF).tolist()
         assert sum8(part).tolist() == (expected & 0xFF).tolist()
+        low = (expected & 0xFF).astype(np.uint8)[:, None]
+        assert ends_in_sum8(np.hstack([part, low])).all()
+        assert not ends_in_sum8(np.hstack([part, low ^ 1])).any()
+        word = (expected & 0xFFFF).astype(">u2")[:, None].view(np.uint8)
+        assert ends_in_sum16(np.hstack([part, word])).all()
+        for wrong in ([1, 0], [0, 1], [0x80, 0], [0, 0x80]):
+            assert not ends_in_sum16(np.hstack([part, word ^ np.array(wrong, np.uint8)])).any()
 
 
 def test_the_first_verdict_that_holds_counts() -> None:
@@ -77,3 +83,23 @@ def test_the_first_verdict_that_holds_counts() -> None:
     assert verdicts(9, (first, 1), (second, 2)).tolist() == [1, 2, 9, 1]
     assert verdicts(9, (first[:0], 1)).tolist() == []
     assert verdicts(9, (first, 1)).dtype == np.uint8
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from([Fault.OK, Fault.CHECK, Fault.SANITY, Fault.NOT_DATA]), max_size=6), st.integers(0, 4))
+def test_sift_keeps_the_good_ones_and_judges_all(verdict: list[Fault], others: int) -> None:
+    index = np.arange(others, others + len(verdict), dtype=np.int32)
+    column = np.arange(2 * len(verdict)).reshape(-1, 2)
+    fault, kept, rows = sift(others + len(verdict), np.array(verdict, np.uint8), index, column)
+    assert fault.tolist() == [Fault.LENGTH] * others + verdict
+    assert kept.tolist() == [others + i for i, one in enumerate(verdict) if one is Fault.OK]
+    assert rows.tolist() == [[2 * i, 2 * i + 1] for i, one in enumerate(verdict) if one is Fault.OK]
+    assert fault.dtype == np.uint8
+    assert kept.dtype == np.int32
+
+
+def test_a_table_says_what_each_byte_stands_for() -> None:
+    of = table(Fault.SANITY, {0x00: Fault.OK, 0xC5: Fault.NOT_DATA})
+    assert of.dtype == np.uint8
+    assert {byte: of[byte] for byte in (0x00, 0x01, 0xC5, 0xFF)} == {0: 0, 1: 6, 0xC5: 1, 0xFF: 6}
+    assert of.shape == (256,)

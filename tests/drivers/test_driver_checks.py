@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drivers.checks import SENSIRION, Crc8, crc8, stack, sum8, words
+from drivers.base import Decoded, Fault
+from drivers.checks import SENSIRION, Crc8, crc8, floats, register, stack, sum8, text, verdicts, word, words
 
 DATA_SHEET = {
     "beef": 0x92,  # SHT3x data sheet, table 20
@@ -65,6 +66,47 @@ def test_words_are_big_endian() -> None:
     values, fits = words(rows("beef92800000"))
     assert values.tolist() == [[0xBEEF, 0x8000]]
     assert fits.tolist() == [[True, False]]
+
+
+@settings(deadline=None)
+@given(st.lists(st.binary(min_size=9, max_size=9), max_size=5))
+def test_each_crc_of_words_is_the_one_that_is_computed(frames: list[bytes]) -> None:
+    matrix, _ = stack(frames, 9)
+    values, fits = words(matrix)
+    triples = matrix.reshape(-1, 3, 3)
+    assert values.tolist() == [[int.from_bytes(frame[i : i + 2], "big") for i in (0, 3, 6)] for frame in frames]
+    assert fits.tolist() == (crc8(triples[..., :2]) == triples[..., 2]).tolist()
+    assert verdicts(Fault.CHECK, (fits, Fault.OK)).tolist() == np.where(fits, Fault.OK, Fault.CHECK).tolist()
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 0xFFFF), max_size=4), st.integers(0, 95), st.integers(0, 4))
+def test_a_register_is_its_words_or_nothing(said: list[int], bit: int, size: int) -> None:
+    reply = b"".join(word(one) for one in said)
+    value = int.from_bytes(b"".join(one.to_bytes(2, "big") for one in said), "big")
+    assert register(reply, size) == (value if size == len(said) else 0)
+    if bit // 8 < len(reply):
+        damaged = bytearray(reply)
+        damaged[bit // 8] ^= 1 << bit % 8
+        assert register(bytes(damaged), len(said)) == 0
+        assert text(bytes(damaged)) == b""
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(width=32), min_size=1, max_size=5))
+def test_floats_are_pairs_of_words(numbers: list[float]) -> None:
+    data = np.array(numbers, ">f4")
+    np.testing.assert_array_equal(floats(data.view(">u2").astype(np.uint16)[None, :]), data.astype(np.float64)[None, :])
+
+
+@pytest.mark.parametrize("frame", [[-1], [2], [0, 2], [0, -1, 1], [-(2**31)], [2**31 - 1]])
+def test_a_row_must_name_a_frame_that_is_there(frame: list[int]) -> None:
+    index = np.array(frame, np.int32)
+    with pytest.raises(ValueError, match="not there"):
+        Decoded(np.zeros((len(frame), 1)), np.zeros((len(frame), 1), np.uint8), index, np.zeros(2, np.uint8))
+    with pytest.raises(ValueError, match="same number of rows"):
+        Decoded(np.zeros((len(frame) + 1, 1)), np.zeros((len(frame), 1), np.uint8), index, np.zeros(2, np.uint8))
+    Decoded(np.zeros((len(frame), 1)), np.zeros((len(frame), 1), np.uint8), index % 2, np.zeros(2, np.uint8))
 
 
 @settings(deadline=None)

@@ -208,13 +208,13 @@ BUSY, READY = bytes.fromhex("000081"), bytes.fromhex("0001b0")
 
 @pytest.mark.parametrize("stopped", [b"", Miss.NACK], ids=["measuring", "idle"])
 def test_sen55_is_stopped_if_it_runs_and_started(stopped: Reply) -> None:
-    answer, table = say(DRIVERS["sen55"].setup, ("0104", stopped), ("0021", b""))
+    answer, table = say(DRIVERS["sen55"].setup, ("0104", stopped), ("d210", STATUS_FAN), ("0021", b""))
     assert answer == Answer(b"", None, "", 0)
-    assert [step.settle_s for step in table.steps] == [0.2, 0.05]
+    assert [step.wait_s + step.settle_s for step in table.steps] == [0.2, 0.02, 0.05]
 
 
 def test_sen55_that_is_not_there_fails_its_setup() -> None:
-    answer, _ = say(DRIVERS["sen55"].setup, ("0104", Miss.NACK), ("0021", Miss.NACK))
+    answer, _ = say(DRIVERS["sen55"].setup, *((said, Miss.NACK) for said in ("0104", "d210", "0021")))
     assert (answer.miss, answer.command) == (Miss.NACK, "start")
 
 

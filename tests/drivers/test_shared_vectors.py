@@ -21,12 +21,12 @@ from drivers.checks import SENSIRION, crc8
 from drivers.opcodes import recognise
 from drivers.weather.bme280.driver import measurement_s
 from gateway.pipeline.cells import Zeros, corrected_mv, factor
+from gateway.pipeline.gas_index import VOC, Recursion
 
 OURS = Path(__file__).parents[1] / "data" / "sensor_vectors.json"
 NOT_APPLICABLE: Mapping[str, str] = MappingProxyType(
     {
         "nsrtw_mk4 (wi-fi/mqtt, for reference)": "another product: it speaks MQTT over Wi-Fi, not to a gateway's port",
-        "voc index algorithm": "no bytes of a part: an index made of raw ticks is the business of the core",
     }
 )
 
@@ -113,8 +113,29 @@ def check_cell(vector: dict[str, Any]) -> None:
     assert made_mv / said["sensitivity"] == pytest.approx(said["no2"], abs=0.001)
 
 
+def check_voc_index(vector: dict[str, Any]) -> None:
+    """An index is made of ticks alone: a vector gives the rule of its ticks, and what is to come of some of them."""
+    said = {name: one["value"] for name, one in vector["expected"].items()}
+    ticks = TICKS[said["input_rule"]]
+    voc = Recursion(VOC, 1.0)
+    index = [math.floor(voc.take(float(one)) + 0.5) for one in ticks]
+    wanted = {i: (sraw, made) for i, sraw, made in said["samples_[i,sraw,index]"]}
+    assert {i: (ticks[i], index[i]) for i in wanted} == wanted
+
+
+TICKS: Mapping[str, list[int]] = MappingProxyType(
+    {
+        "sraw(i)=30000-(1500 if 150<=i<170 else 0)+(i%7)*10, i=0..199": [
+            30000 - (1500 if 150 <= i < 170 else 0) + (i % 7) * 10 for i in range(200)
+        ]
+    }
+)
 FUNCTIONS: Mapping[str, Callable[[dict[str, Any]], None]] = MappingProxyType(
-    {"sensirion crc-8": check_crc, "alphasense no2-b43f (isb + ads1115)": check_cell}
+    {
+        "sensirion crc-8": check_crc,
+        "alphasense no2-b43f (isb + ads1115)": check_cell,
+        "voc index algorithm": check_voc_index,
+    }
 )
 
 

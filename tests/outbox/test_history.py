@@ -6,7 +6,7 @@ import sqlite3
 import zlib
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import hypothesis.strategies as st
 import msgspec
@@ -19,6 +19,7 @@ from window_samples import MINUTE, T_NS, window
 from drivers.base import Fault, Kind, Miss
 from gateway import database, history
 from gateway.block import MOMENTS, REASONS, Windows
+from gateway.pipeline.samples import pack
 
 COUNTS = st.integers(0, 2**31 - 1)
 NAMES = st.text(max_size=8)
@@ -103,6 +104,48 @@ def test_a_revision_takes_the_place_of_the_earlier_one(db: sqlite3.Connection) -
     assert history.rev_of(db, T_NS) == 1
     (found,) = history.between(db, T_NS, T_NS + 1)
     assert same(found, window(rev=1, seed=2))
+
+
+def detailed(start_ns: int = T_NS, **more: int) -> Windows:
+    one = window(start_ns, **more)
+    samples = tuple(pack(np.arange(i, 60.0) / 10.0) for i in range(len(one.series)))
+    codes = tuple(bytes([i] * 60) for i in range(len(one.sensors)))
+    return replace(one, samples=samples, codes=codes, seen=tuple(bytes([255] * 7 + [240]) for _ in one.series))
+
+
+def test_details_come_back_until_they_are_forgotten(db: sqlite3.Connection) -> None:
+    history.put(db, detailed())
+    history.put(db, detailed(T_NS + MINUTE, seed=1))
+    first, second = history.between(db, 0, 2**62)
+    assert same(first, detailed())
+    assert same(second, detailed(T_NS + MINUTE, seed=1))
+    history.prune(db, T_NS, T_NS + MINUTE)
+    first, second = history.between(db, 0, 2**62)
+    assert same(first, replace(detailed(), samples=(), codes=(), seen=()))
+    assert same(second, detailed(T_NS + MINUTE, seed=1))
+    history.prune(db, T_NS + 2 * MINUTE)
+    assert db.execute("SELECT count(*) FROM detail").fetchone() == (0,)
+
+
+def test_a_revision_takes_its_details_along(db: sqlite3.Connection) -> None:
+    history.put(db, detailed())
+    history.put(db, window(rev=1))
+    (found,) = history.between(db, T_NS, T_NS + 1)
+    assert same(found, window(rev=1))
+
+
+def test_damaged_details_leave_the_window_out(db: sqlite3.Connection) -> None:
+    """Its slots count as missing in the longer one: percentiles of a part of the samples would not be seen."""
+    history.put(db, detailed())
+    db.execute("UPDATE detail SET block = x'789c00'")
+    assert list(history.between(db, 0, 2**62)) == []
+
+
+def test_a_block_of_the_first_release_still_holds_its_samples() -> None:
+    whole = msgspec.msgpack.decode(zlib.decompress(history.encode(detailed())))
+    whole["samples"] = detailed().samples
+    found = history.decode(zlib.compress(msgspec.msgpack.encode(whole)))
+    assert found.samples == detailed().samples
 
 
 def test_between_is_half_open_and_in_order(db: sqlite3.Connection) -> None:

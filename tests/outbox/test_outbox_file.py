@@ -86,6 +86,44 @@ def test_the_file_of_a_newer_program_is_kept_whole_and_named_so(path: Path) -> N
         assert content(db) == before
 
 
+VERSION_1 = """
+DROP TABLE detail;
+ALTER TABLE message DROP COLUMN period;
+PRAGMA user_version = 1;
+"""
+
+
+def test_the_file_of_the_first_release_opens_in_this_one(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript(VERSION_1)
+        before = {table: db.execute(f"SELECT * FROM {table}").fetchall() for table in ("message", "history", "meta")}
+    with closing(Outbox(path)) as outbox:
+        assert outbox.quarantined is None
+        assert outbox.db.execute("PRAGMA user_version").fetchone() == (database.VERSION,)
+        assert outbox.db.execute("SELECT * FROM message").fetchall() == [(*row, "") for row in before["message"]]
+        for table in ("history", "meta"):
+            assert outbox.db.execute(f"SELECT * FROM {table}").fetchall() == before[table]
+        assert outbox.payload(5) == before["message"][4][-1]
+        outbox.commit([message(41)], [window(T_NS, rev=1)])
+        assert outbox.queued.keys() == set(range(1, 42))
+    with closing(sqlite3.connect(path)) as db, closing(sqlite3.connect(":memory:")) as fresh:
+        fresh.executescript(database.SCHEMA)
+        columns = [[one.execute(f"PRAGMA table_info({name})").fetchall() for name in ("message", "detail")]
+                   for one in (db, fresh)]  # fmt: skip
+        assert columns[0] == columns[1]
+
+
+def test_two_periods_of_one_length_and_start_do_not_replace_each_other(path: Path) -> None:
+    with closing(Outbox(path)) as outbox:
+        night = message(41, T_NS - MINUTE, period_s=28_800)._replace(period="night")
+        eight = message(42, T_NS - MINUTE, period_s=28_800)._replace(period="8h")
+        outbox.commit([night, eight])
+        outbox.commit([message(43, T_NS - MINUTE, rev=1, period_s=28_800)._replace(period="night")])
+        assert {41, 42, 43} & outbox.queued.keys() == {42, 43}
+        outbox.mark_sent(42)
+        assert outbox.payload(43) is not None
+
+
 def test_a_file_that_cannot_be_opened_is_not_set_aside(path: Path) -> None:
     before = path.read_bytes()
     path.rename(path.with_name("elsewhere"))

@@ -16,7 +16,9 @@ from window_samples import T_NS, window
 from gateway import wire
 from gateway.commit import Terms, windows_message
 
-NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+NAMES = st.from_regex(r"\A[A-Za-z0-9][A-Za-z0-9_.:-]{0,12}\Z")
+DOMAINS = st.from_regex(r"\A[a-z][a-z0-9_]{0,9}\Z")
+UNITS = st.text(st.characters(min_codepoint=33, max_codepoint=126, exclude_characters='",=\\'), max_size=12)
 COUNTS = st.integers(0, 2**53)
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 
@@ -35,7 +37,7 @@ def any_message(draw: st.DrawFn) -> wire.WindowsMessage:
     return wire.WindowsMessage(
         v=1, site=draw(NAMES), gateway=draw(NAMES), epoch=draw(NAMES), seq=draw(COUNTS),
         period_s=draw(st.integers(1, 2**31)), start_ns=draw(st.integers(-(2**63), 2**63 - 1)),
-        series=column(st.tuples(NAMES, st.sampled_from(sensors) if sensors else NAMES, NAMES, NAMES), k),
+        series=column(st.tuples(DOMAINS, st.sampled_from(sensors) if sensors else NAMES, NAMES, UNITS), k),
         fields={name: column(st.none() | FLOATS, k) for name in draw(st.lists(NAMES, max_size=4, unique=True))},
         rev=draw(COUNTS), ledger=wire.Ledger(sensor=sensors, **counts, rejected_by=by, missing_by=by),
     )  # fmt: skip
@@ -188,6 +190,21 @@ BAD = {
     "deep nesting": Bad(changed()[:-1] + b',"later":' + NESTED + b"}", "depth"),
     "bytes behind the end": Bad(zlib.compress(changed()) + b"more", "4 bytes behind"),
     "no text": Bad(changed().replace(b"street", b"str\xffet"), "utf-8"),
+    "a sensor that writes a line": Bad(changed().replace(b'"sensor-0"', b'"x mean=1 1\\nair,sensor=y"'), "regex"),
+    "a sensor that sets a tag": Bad(changed().replace(b'"sensor-0"', b'"x,site=other"'), "regex"),
+    "a unit that ends a tag": Bad(changed(series=[["air", "a", "b", "ug m"]] * 2), "regex"),
+    "a domain that is a comment": Bad(changed(series=[["#air", "a", "b", "1"]] * 2), "regex"),
+    "a field that is two": Bad(changed(fields={"mean=1,max": [1.0, 2.0]}), "regex"),
+    "a site with a line break": Bad(changed(site="street\n"), "regex"),
+    "a period with a space": Bad(changed(period="60 s"), "regex"),
+    "a reason with a quote": Bad(
+        changed(ledger={"sensor": ["a"], "expected": [1], "valid": [1], "rejected": [1], "missing": [1], "extra": [1],
+                        "late": [1], "rejected_by": {'ch"eck': [1]}}), "regex"),
+    "a name without end": Bad(changed(gateway="g" * 81), "regex"),
+    "no name": Bad(changed(gateway=""), "regex"),
+    "series without end": Bad(changed(series=[["air", "a", "b", "1"]] * 4097, fields={}), "length"),
+    "fields without end": Bad(changed(fields={f"f{i}": [1.0, 1.0] for i in range(513)}), "length"),
+    "NaN": Bad(changed().replace(b'"capture":[', b'"capture":[NaN,'), "invalid"),
     "gzip": Bad(b"\x1f\x8b\x08" + bytes(20), "neither JSON nor deflated"),
 }  # fmt: skip
 

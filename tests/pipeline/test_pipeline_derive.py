@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from pipeline_samples import START_NS, all_good, block, slots
 
-from drivers.base import Channel, Kind, Options
+from drivers.base import Channel, Kind
 from gateway.block import MISS_BASE, MOMENTS, REASONS, Block, Flag, Reason, Slots, Windows
-from gateway.pipeline.derive import B4_CELL, At, Derivation, Derived, Part, derive
+from gateway.pipeline.derivations.cell import B4_CELL
+from gateway.pipeline.derivations.moist_air import DEW_POINT
+from gateway.pipeline.derive import At, Derived, derive
 from gateway.pipeline.fields import columns
 from gateway.pipeline.windows import NS, SensorSpec, add, close, combine, join
 
@@ -22,7 +24,7 @@ NO2 = {
     "we_sensor_zero_mV": 0.0, "ae_sensor_zero_mV": 0.0, "sensitivity_mV_per_ppb": 0.309,
     "no2_sensitivity_mV_per_ppb": 0.0,
 }  # fmt: skip
-OX = NO2 | {"cell": "OX-B431", "sensitivity_mV_per_ppb": 0.4, "no2_sensitivity_mV_per_ppb": 0.25}
+OX = NO2 | {"cell": "OX-B431", "sensitivity_mV_per_ppb": 0.4, "no2_sensitivity_mV_per_ppb": 0.2}
 PARTS = {"working": At("isb", "v0"), "auxiliary": At("isb", "v1"), "temperature": At("weather", "temperature")}
 NO2_WEST = Derived("no2-west", B4_CELL, NO2, PARTS, 0, "isb")
 O3_WEST = Derived("o3-west", B4_CELL, OX, {**PARTS, "no2": At("no2-west", "no2")}, 1, "isb")
@@ -84,7 +86,7 @@ def test_it_is_linear_in_the_means_of_the_window() -> None:
 def test_ozone_is_what_the_other_cell_does_not_explain() -> None:
     windows = derive(minute(), [NO2_WEST, O3_WEST])
     ox_mv = 75.0 - (1.7 + 2.0) / 2 * 10.0
-    assert value(windows, "o3-west") == pytest.approx((ox_mv - 0.25 * value(windows)) / 0.4, rel=1e-12)
+    assert value(windows, "o3-west") == pytest.approx((ox_mv - 0.2 * value(windows)) / 0.4, rel=1e-12)
     assert windows.series[-1] == ("air", "o3-west", "o3", "[ppb]")
     assert windows.sensors == ("isb", "weather", "no2-west", "o3-west")
 
@@ -139,6 +141,47 @@ def test_a_doubtful_part_makes_a_doubtful_value(weather: Block) -> None:
     assert field(windows, "r_neighbour") == 60.0
 
 
+def test_less_than_nothing_stays_and_is_doubtful() -> None:
+    """A correction that took off too much: the value is not cut to 0, and says that it cannot be."""
+    windows = derive(minute(volts(we=0.22)), [NO2_WEST])
+    assert value(windows) == pytest.approx((-5.0 - 5.0) / 0.309)
+    assert (field(windows, "flag"), field(windows, "r_range"), field(windows, "n")) == (3.0, 60.0, 60.0)
+    assert field(windows, "flag", "isb") == 1.0
+
+
+def test_what_is_there_already_is_made_anew() -> None:
+    once = derive(minute(), [NO2_WEST, O3_WEST])
+    again = derive(once, [NO2_WEST, O3_WEST])
+    assert again.series == once.series
+    assert again.sensors == once.sensors
+    for name in ("n_by_flag", "expected", "usable", "moments", "reasons", "slots", "rejected", "missed"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(once, name))
+    doubled = derive(once, [replace(NO2_WEST, options=NO2 | {"sensitivity_mV_per_ppb": 0.618}), O3_WEST])
+    assert value(doubled) == pytest.approx(value(once) / 2)
+    assert value(doubled, "o3-west") > value(once, "o3-west")
+
+
+def test_what_came_late_is_no_window_of_its_own() -> None:
+    late = replace(minute(), late=True)
+    assert derive(late, [NO2_WEST]) is late
+
+
+def test_what_windows_carry_beside_is_carried_on() -> None:
+    """Codes and bits of slots, a share of its own, and fields of one period have a row for what is derived too."""
+    plain = minute()
+    share, extra = np.full(3, 0.5), np.arange(3.0)
+    whole = replace(
+        plain, codes=(b"isb", b"weather"), seen=(b"\xff", b"\xff", b"\x0f"), share=share, extras=(("lden", extra),)
+    )
+    windows = derive(whole, [NO2_WEST])
+    assert windows.codes == (b"isb", b"weather", b"isb")
+    assert windows.seen == (b"\xff", b"\xff", b"\x0f", b"\xff")
+    assert windows.share is not None
+    assert windows.share.tolist() == [0.5, 0.5, 0.5, 0.5]
+    np.testing.assert_array_equal(windows.extras[0][1], [0.0, 1.0, 2.0, math.nan])
+    np.testing.assert_array_equal(derive(windows, [NO2_WEST]).moments, windows.moments)
+
+
 def test_doubts_go_on_to_what_is_made_of_it() -> None:
     windows = derive(minute(weather=warm(flag=Flag.SUSPECT)), [NO2_WEST, O3_WEST])
     assert field(windows, "flag", "o3-west") == 3.0
@@ -176,19 +219,6 @@ def test_an_hour_is_made_of_its_minutes() -> None:
 
 
 # -- further kinds are small functions ----------------------------------------------------------------------------
-
-
-def _dew_point(means: Mapping[str, float], options: Options) -> float:
-    """Magnus formula over water, WMO-No. 8."""
-    a = np.log(means["humidity"] / 100.0) + 17.62 * means["temperature"] / (243.12 + means["temperature"])
-    return 243.12 * a / (17.62 - a)
-
-
-DEW_POINT = Derivation(
-    "dew_point", "weather", (Part("temperature", "Cel", ""), Part("humidity", "%", "")), (),
-    lambda options: ("temperature", "humidity"), lambda options: iter(()), lambda options: Channel("dew_point", "Cel"),
-    _dew_point,
-)  # fmt: skip
 
 
 def test_another_kind_is_a_declaration_and_a_function() -> None:

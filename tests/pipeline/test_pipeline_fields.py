@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pipeline_samples import START_NS, block, slots, spec, window
 
-from drivers.base import Kind
+from drivers.base import Channel, Kind
 from gateway.block import Block, Flag, Reason
 from gateway.core import revised
 from gateway.pipeline.fields import Percentiles, columns, window_flags
@@ -59,6 +59,21 @@ def test_an_event_part_without_events_is_as_good_as_it_was_alive(seconds: int, f
     assert fields["observed_s"] == [float(seconds)]
     assert fields["capture"] == [seconds / 60]
     assert not {"mean", "leq", "min", "max", "std"} & set(fields)
+
+
+@pytest.mark.parametrize(
+    ("unit", "seconds", "flow"), [("{vehicles}", 60, 180.0), ("{vehicles}", 45, 240.0), ("s", 60, None)]
+)
+def test_flow_is_by_the_time_observed(unit: str, seconds: int, flow: float | None) -> None:
+    of = replace(spec(Kind.COUNT, events=True), channels=(Channel("vehicles", unit, Kind.COUNT),))
+    fields = columns(window(of, block([1.0, 1.0, 1.0]), slots([second + 0.5 for second in range(seconds)])), 0.75)
+    assert (fields["sum"], fields["observed_s"]) == ([3.0], [float(seconds)])
+    assert fields.get("flow", [None]) == [flow]
+
+
+def test_no_flow_where_nothing_was_observed() -> None:
+    of = replace(spec(Kind.COUNT, events=True), channels=(Channel("vehicles", "{vehicles}", Kind.COUNT),))
+    assert "flow" not in columns(window(of, Block.empty(1, START_NS), slots([])), 0.75)
 
 
 def test_each_quantity_has_its_own_fields() -> None:

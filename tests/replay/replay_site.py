@@ -21,7 +21,10 @@ from gateway.core import Core, Plan
 from gateway.journal import Journal
 from gateway.pipeline.windows import NS
 from gateway.plans import plans
-from gateway.rawlog import Position, path_of, segments
+from gateway.rawblock import block_of, deflate
+from gateway.rawfiles import Folder
+from gateway.rawread import Position
+from gateway.rawring import blocks, survey
 from gateway.record import ClockRecord, Record, RecordKind, encode
 from gateway.supervise import Alarms
 
@@ -40,15 +43,15 @@ long_s = [300, 3600]
 PLACE = {"sen55": 'bus = "/dev/i2c-1"\naddress = 0x69', "bme280": 'bus = "/dev/i2c-1"\naddress = 0x76'}
 
 
-def site(folder: Path, segment_mb: float = 0.3) -> Config:
-    """Write and load the site file of a data directory."""
+def site(folder: Path, segment_mb: float = 0.3, more: str = "") -> Config:
+    """Write and load the site file of a data directory; `more` stands at its end."""
     text = SITE.format(base=BASE, segment_mb=segment_mb)
     for sensor, driver in DRIVER_OF.items():
         place = PLACE.get(driver, f'port = "/dev/serial/by-id/{sensor}"')
         text += f'[[sensor]]\nname = "{sensor}"\ndriver = "{driver}"\n{place}\n'
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     path = folder / "site.toml"
-    path.write_text(text, encoding="utf-8")
+    path.write_text(text + more, encoding="utf-8")
     return load(path)
 
 
@@ -58,7 +61,8 @@ def clock_record(epoch: int = 0, offset_s: float = BOOTED_S) -> Record:
 
 def new_core(config: Config) -> Core:
     """Make a core that knows the time, as the journal leaves it."""
-    core = Core({config.hash: plans(config)}, config.windows.base_s, config.gateway.lateness_s)
+    windows = config.windows
+    core = Core({config.hash: plans(config)}, windows.base_s, config.gateway.lateness_s, windows.allowed_lateness_s)
     core.begin(config.hash)
     core.feed([clock_record()])
     return core
@@ -68,6 +72,7 @@ def whole(windows: Windows) -> tuple[Any, ...]:
     """Write windows down so that equal means bit-equal."""
     arrays = [getattr(windows, name) for name in history.ARRAYS]
     names = (windows.period_s, windows.start_ns, windows.rev, windows.series, windows.kind, windows.sensors)
+    names += tuple(getattr(windows, name) for name in history.DETAILS)
     return (*names, *((str(array.dtype), array.shape, array.tobytes()) for array in arrays))
 
 
@@ -93,16 +98,16 @@ class Post:
         if commit:
             await self.journal.commit()
 
-    def cut_power(self, torn: bytes = b"") -> None:
-        """Nothing more is written down; `torn` is what had reached the medium of the next block."""
+    def cut_power(self, torn: Sequence[Record] = (), share: float = 0.5) -> None:
+        """Nothing more is written down; a share of the block of the `torn` records had reached the medium."""
         journal = self.journal
         journal.disk.shutdown()
         journal.outbox.db.close()
-        journal.rawlog.close()  # flushes nothing: every block is written when it is appended
         if torn:
-            folder = self.data / "raw"
-            with path_of(folder, segments(folder)[-1]).open("ab") as file:
-                file.write(torn)
+            files = Folder(self.data / "raw")
+            segment, (*_, last) = survey(files)[-1], blocks(files, 0)
+            block = block_of(deflate(torn), last.sequence + 1, segment.first)
+            files.write(segment.name, last.end, block[: min(int(len(block) * share), segment.size - last.end)])
 
     async def run(self, blocks: Iterable[Sequence[Record]]) -> None:
         """Take blocks without a break, then end as the gateway does."""

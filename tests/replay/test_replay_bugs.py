@@ -19,7 +19,7 @@ from gateway.block import SLOT_COUNTS, Windows
 from gateway.config import Config
 from gateway.core import Core, Plan
 from gateway.plans import plans
-from gateway.rawlog import unpack
+from gateway.rawblock import unpack
 from gateway.record import Context, Record, RecordKind, encode
 
 POISON = bytes.fromhex("0000c842")  # 100.0 dB

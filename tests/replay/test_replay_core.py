@@ -242,7 +242,8 @@ def test_a_clock_that_is_set_back_makes_revisions_not_mixtures(config: Config) -
 # -- late and early ----------------------------------------------------------------------------------------------
 
 
-def test_what_comes_after_its_window_is_counted_and_changes_nothing(config: Config) -> None:
+def test_what_comes_too_late_is_counted_and_changes_nothing(config: Config) -> None:
+    config = replace(config, windows=replace(config.windows, allowed_lateness_s=0.0))
     frame = next(one for one in minutes() if one.kind is RecordKind.FRAME and one.source == "noise")
     late = [record(RecordKind.FRAME, START_S + 30.5, "noise", frame.data)] * 3
     at = next(i for i, one in enumerate(minutes()) if one.mono_ns >= (START_S - BOOTED_S + 75) * NS)

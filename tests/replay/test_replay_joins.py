@@ -183,7 +183,7 @@ OPTIONS = {
 PARTS = {"working": At("isb", "v0"), "auxiliary": At("isb", "v1"), "temperature": At("weather", "temperature")}
 NO2 = Derived("no2", B4_CELL, OPTIONS, PARTS, 0, "isb")
 O3 = Derived(
-    "o3", B4_CELL, OPTIONS | {"cell": "OX-B431", "no2_sensitivity_mV_per_ppb": 0.3}, {**PARTS, "no2": At("no2", "no2")},
+    "o3", B4_CELL, OPTIONS | {"cell": "OX-B431", "no2_sensitivity_mV_per_ppb": 0.2}, {**PARTS, "no2": At("no2", "no2")},
     1, "isb",
 )  # fmt: skip
 CELLS = (WEATHER, replace(ISB, derived=(NO2, O3)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import cache
 from itertools import repeat
 from pathlib import Path
@@ -16,7 +16,7 @@ from replay_site import Post, blocks_of, kept_history, kept_messages, move_posit
 from replay_street import START_S, street
 
 from gateway.pipeline.windows import NS
-from gateway.rawlog import Position, block_of
+from gateway.rawread import Position
 from gateway.record import Record
 
 HOUR = 3600
@@ -40,11 +40,6 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Any], list[
 def sizes(dice: random.Random) -> Iterator[int]:
     while True:
         yield dice.randrange(1, 80)
-
-
-def torn_part(block: Sequence[Record], dice: random.Random) -> bytes:
-    raw = block_of(block)
-    return raw[: dice.randrange(len(raw))]
 
 
 async def test_the_unbroken_hour_is_worth_comparing_with(unbroken: tuple[list[Any], list[Any]]) -> None:
@@ -71,7 +66,7 @@ async def test_switched_off_at_twenty_places(unbroken: tuple[list[Any], list[Any
             await post.take(block)
             continue
         if dice.random() < 0.5:  # before the batch has reached the disk, or with a part of it
-            post.cut_power(torn_part(block, dice))
+            post.cut_power(block, dice.random())
             post.start()
             await post.take(block)
         else:  # after the batch has been logged, before what it closes is committed

@@ -28,7 +28,9 @@ from gateway.wire import LEAVES, MAX_PAYLOAD, topic
 pytestmark = pytest.mark.servers
 
 SHIPPED = Path(__file__).parents[2] / "configs" / "mosquitto"
-USERS = ("pole-1", "pole-2", "bridge", "dashboard", "+")
+WILDCARDS = ("+", "#", "+/#", "pole-1/#", "pole-1/+", "/", "$SYS", "pole-2/receipt")  # names that could widen a pattern
+USERS = ("pole-1", "pole-2", "bridge", "dashboard", *WILDCARDS)
+OPEN_ACL = "topic readwrite #\n"
 SUCCESS, NO_SUBSCRIBER, NOT_AUTHORIZED = 0, 16, 135
 ACCEPTED = {SUCCESS, NO_SUBSCRIBER}
 WRITTEN_BY_GATEWAYS = tuple(leaf for leaf in LEAVES if leaf != "receipt")
@@ -136,13 +138,13 @@ def adapt(text: str, folder: Path, port: int, tls_port: int) -> str:
 
 
 @contextmanager
-def broker(folder: Path, *, replace: tuple[tuple[str, str], ...] = ()) -> Iterator[Broker]:
-    """Run mosquitto on the shipped files, included from a main file as Debian does it."""
+def broker(folder: Path, *, replace: tuple[tuple[str, str], ...] = (), acl: str = "") -> Iterator[Broker]:
+    """Run mosquitto on the shipped files, or another `acl`, included from a main file as Debian does it."""
     mosquitto, passwd = require("mosquitto"), require("mosquitto_passwd")
     make_certificates(folder)
     (folder / "passwd").write_text("".join(f"{user}:secret-{user}\n" for user in USERS))
     subprocess.run([passwd, "-U", str(folder / "passwd")], check=True, capture_output=True)
-    shutil.copy(SHIPPED / "lamppost.acl", folder / "lamppost.acl")
+    (folder / "lamppost.acl").write_text(acl or (SHIPPED / "lamppost.acl").read_text())
     port, tls_port = free_port(), free_port()
     text = adapt((SHIPPED / "lamppost.conf").read_text(), folder, port, tls_port)
     for old, new in replace:
@@ -243,9 +245,92 @@ def test_a_gateway_writes_no_receipt_and_nothing_unknown(pole: Peer, name: str) 
     assert pole.publish(name) == NOT_AUTHORIZED
 
 
-def test_a_user_named_like_a_wildcard_gets_nothing(running: Broker) -> None:
-    with joined(running.port, "+") as one:
-        assert one.publish(topic("pole-1", "windows")) == NOT_AUTHORIZED
+@pytest.mark.parametrize("user", WILDCARDS)
+def test_a_user_named_like_a_wildcard_gets_nothing(running: Broker, pole: Peer, user: str) -> None:
+    """mosquitto refuses such a user every pattern; nothing of anybody is written or heard."""
+    with peer(running.port, user) as one:
+        if one.wait(one.connected).is_failure:
+            return
+        for name in (*(topic("pole-1", leaf) for leaf in LEAVES), topic("pole-2", "receipt"), "lamppost/1/x/windows"):
+            assert one.publish(name) == NOT_AUTHORIZED
+        for pattern in ("#", "lamppost/#", "lamppost/1/+/#", "lamppost/1/pole-1/receipt"):
+            one.subscribe(pattern)
+        with joined(running.port, "bridge") as bridge:
+            assert bridge.publish(topic("pole-1", "receipt")) in ACCEPTED
+        assert pole.publish(topic("pole-1", "windows")) in ACCEPTED
+        assert [name for name in one.hears(0.2) if name.startswith("lamppost/")] == []
+
+
+def test_a_forged_receipt_reaches_nobody(running: Broker) -> None:
+    with joined(running.port, "pole-2") as victim:
+        victim.subscribe(topic("pole-2", "receipt"))
+        for user in ("pole-1", "pole-2", "dashboard"):
+            with joined(running.port, user) as forger:
+                assert forger.publish(topic("pole-2", "receipt")) == NOT_AUTHORIZED
+        assert victim.hears(0.3) == []
+
+
+@pytest.mark.parametrize("pattern", ["lamppost/1/pole-2/#", "lamppost/1/+/windows", "#", "+/+/+/+", "$share/g/#"])
+def test_a_gateway_hears_nothing_of_another(running: Broker, pattern: str) -> None:
+    with joined(running.port, "pole-1") as spy, joined(running.port, "pole-2") as other:
+        spy.subscribe(pattern)
+        for leaf in WRITTEN_BY_GATEWAYS:
+            assert other.publish(topic("pole-2", leaf)) in ACCEPTED
+        with joined(running.port, "bridge") as bridge:
+            assert bridge.publish(topic("pole-2", "receipt")) in ACCEPTED
+        assert spy.hears(0.3) == []
+
+
+@dataclass(frozen=True)
+class Breach:
+    """What somebody tries who should not; `seen` tells whether it came about."""
+
+    user: str
+    writes: str
+    victim: str
+    hears: str
+
+    def seen(self, port: int) -> bool:
+        """Try it against a broker."""
+        with joined(port, self.victim) as victim, joined(port, self.user) as one:
+            victim.subscribe(self.hears)
+            one.publish(self.writes)
+            return victim.hears(0.3) != []
+
+
+BREACHES = {
+    "a forged receipt": Breach("pole-1", topic("pole-2", "receipt"), "pole-2", topic("pole-2", "receipt")),
+    "windows of another": Breach("pole-1", topic("pole-2", "windows"), "bridge", "lamppost/1/+/windows"),
+    "reading another": Breach("pole-2", topic("pole-2", "windows"), "pole-1", topic("pole-2", "windows")),
+    "a dashboard that writes": Breach("dashboard", topic("pole-2", "meta"), "bridge", "lamppost/1/+/#"),
+    "a wildcard user": Breach("+", topic("pole-2", "windows"), "bridge", "lamppost/1/+/windows"),
+}
+
+
+@pytest.mark.parametrize("name", BREACHES)
+def test_no_breach_comes_about(running: Broker, name: str) -> None:
+    assert not BREACHES[name].seen(running.port)
+
+
+@pytest.fixture(scope="module")
+def careless(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    with broker(tmp_path_factory.mktemp("careless"), acl=OPEN_ACL, replace=(
+        ("allow_anonymous false", "allow_anonymous true"),
+    )) as one:  # fmt: skip
+        yield one
+
+
+@pytest.mark.parametrize("name", BREACHES)
+def test_control_an_open_access_list_shows_that_each_breach_would_be_seen(careless: Broker, name: str) -> None:
+    breach = BREACHES[name]
+    with peer(careless.port, "") as one:
+        assert not one.wait(one.connected).is_failure, "anonymous, and let in"
+    with peer(careless.port, "", client_id="") as victim, peer(careless.port, "") as one:
+        victim.wait(victim.connected)
+        one.wait(one.connected)
+        victim.subscribe(breach.hears)
+        assert one.publish(breach.writes) in ACCEPTED
+        assert victim.hears(0.3) != []
 
 
 def test_the_bridge_writes_receipts_and_nothing_else(running: Broker) -> None:

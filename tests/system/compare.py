@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -11,12 +12,13 @@ import pytest
 
 from gateway import history, wire
 from gateway.app import _plans
+from gateway.block import Windows
 from gateway.broker import find_mosquitto
 from gateway.commit import windows_message
 from gateway.config_file import load
-from gateway.core import Core, revised
+from gateway.core import Core
 from gateway.journal import terms
-from gateway.pipeline.windows import NS, combine
+from gateway.pipeline.longer import longer
 from gateway.store.base import Key
 from gateway.store.sqlite import SqliteStore
 
@@ -53,13 +55,17 @@ def in_history(site: Path) -> Points:
         bases = list(history.between(db, 0, 2**63 - 1))
         (until,) = db.execute("SELECT max(CAST(value AS INTEGER)) FROM meta WHERE key LIKE 'long_%'").fetchone()
     every = list(bases)
-    for period_s in words.long_s:
-        for start_ns in sorted({base.start_ns // (period_s * NS) * period_s * NS for base in bases}):
-            end_ns = start_ns + period_s * NS
-            parts = [base for base in bases if start_ns <= base.start_ns < end_ns]
-            if end_ns <= until:
-                whole = combine(parts, period_s, start_ns, core.nominal(start_ns, period_s))
-                every.append(revised(whole, sum(part.rev for part in parts)))
+
+    def between(start_ns: int, end_ns: int) -> Iterator[Windows]:
+        return (base for base in bases if start_ns <= base.start_ns < end_ns)
+
+    for period in words.periods:
+        for start_ns in sorted({start_ns for base in bases for start_ns in period.starts(base.start_ns)}):
+            end_ns = period.end(start_ns)
+            if end_ns is not None and end_ns <= until:
+                validity = words.validity_of(period.name)
+                whole = longer(period, start_ns, between, core.nominal, validity, words.parts)
+                every += [whole] if whole is not None else []
     for windows in every:
         for point in wire.points(windows_message(windows, words)):
             points[point.measurement, point.tags, point.start_ns] = point.fields

@@ -23,13 +23,14 @@ import numpy.typing as npt
 
 from drivers import opcodes
 from drivers.base import U1, Channel, Command, Decoded, Driver, Duty, Fault, Identify, Mark, Options, Stream, Uart
-from drivers.checks import stack, sum8
+from drivers.checks import ends_in_sum16, every, lengths, put, sift, stack, sum8, verdicts
 from drivers.framing import SizedFramer
 
 FULL = 1000.0  # ug/m3, the end of the range
 SIZES = MappingProxyType(
     {b"\x42\x4d": 32, b"\x40\x05": 8, b"\x40\x0d": 16, b"\x40\x02": 5, b"\xa5\xa5": 2, b"\x96\x96": 2}
 )
+HEAD_OF_AUTO = int.from_bytes(b"\x42\x4d\x00\x1c", "little")
 READINGS = (8, 16, 32)  # lengths of what carries readings, of one model or the other
 S0, C0 = MappingProxyType({32: 6, 8: 3}), MappingProxyType({32: 4, 16: 3})  # length of a frame: place of its readings
 
@@ -41,8 +42,7 @@ def _intact(rows: U1) -> npt.NDArray[np.bool_]:
     if length == 2:
         good = np.isin(rows, (0xA5, 0x96)).all(axis=1) & (rows[:, 0] == rows[:, 1])
     elif length == 32:
-        total = rows[:, :-2].sum(axis=1, dtype=np.uint16)
-        good = (rows[:, :4] == (0x42, 0x4D, 0, 28)).all(axis=1) & (rows[:, 30:].view(">u2")[:, 0] == total)
+        good = (rows.view("<u4")[:, 0] == HEAD_OF_AUTO) & ends_in_sum16(rows)
     else:
         head = (0x40, length - 3, 0x10 if length == 5 else 0x04)
         good = (rows[:, :3] == head).all(axis=1) & (sum8(rows) == 0)
@@ -59,18 +59,17 @@ def decode(
 
     Readings of the other model are SANITY. A refusal is NOT_DATA: it has no check, and frames go on without it.
     """
-    fault = np.full(len(frames), Fault.LENGTH, np.uint8)
+    fault = np.full(len(frames), int(Fault.LENGTH), np.uint8)
     words = np.zeros((len(frames), 2 if 8 in places else 4))
-    for length in sorted(set(SIZES.values())):
+    for length in lengths(frames).intersection(SIZES.values()):
         rows, index = stack(frames, length)
         said = Fault.OK if length in places else Fault.SANITY if length in READINGS else Fault.NOT_DATA
-        fault[index] = np.where(_intact(rows), said, Fault.CHECK)
+        fault = put(fault, index, verdicts(Fault.CHECK, (_intact(rows), said)))
         if length in places:
             at = places[length]
-            words[index] = rows[:, at : at + 2 * words.shape[1]].view(">u2")
-    index = np.flatnonzero(fault == Fault.OK).astype(np.int32)
-    values = words[index]
-    return Decoded(values, np.where(values >= FULL, Mark.SATURATED, Mark.OK).astype(np.uint8), index, fault)
+            words = put(words, index, rows[:, at : at + 2 * words.shape[1]].view(">u2").astype(np.float64))
+    fault, index, values = sift(len(frames), fault, every(len(frames)), words)
+    return Decoded(values, verdicts(Mark.OK, (values >= FULL, Mark.SATURATED)), index, fault)
 
 
 def _is_intact(frame: bytes) -> bool:
@@ -78,7 +77,7 @@ def _is_intact(frame: bytes) -> bool:
     if len(frame) == 2:
         return True
     if len(frame) == 32:
-        return frame[2:4] == b"\x00\x1c" and sum(frame[:30]) == int.from_bytes(frame[30:], "big")
+        return frame[2:4] == b"\x00\x1c" and sum(frame[:30]) == frame[30] << 8 | frame[31]
     return frame[2] == (0x10 if len(frame) == 5 else 0x04) and sum(frame) & 0xFF == 0
 
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from drivers import base, opcodes
 from drivers.base import Channel, Chore, Command, Decoded, Driver, Duty, Fault, Identify, Mark, Option, Options, Poll
-from drivers.checks import stack, sum8
+from drivers.checks import sift, stack, sum8, verdicts
 
 FRAME = np.dtype(
     [("start", "u1"), ("code", "u1"), ("co2", ">u2"), ("t", "u1"), ("s", "u1"), ("u", ">u2"), ("sum", "u1")]
@@ -34,17 +34,15 @@ HALF_A_DAY_S = 43_200.0
 
 def decode(frames: Sequence[bytes], context: bytes, options: Options) -> Decoded:  # noqa: ARG001
     """Read CO2 in [ppm]; while the part starts, what it says is no measurement: WARM_UP."""
-    fault = np.full(len(frames), Fault.LENGTH, np.uint8)
     rows, index = stack(frames, FRAME.itemsize)
     fields = rows.view(FRAME)[:, 0]
     intact = (fields["start"] == 0xFF) & (sum8(rows[:, 1:]) == 0)
-    answer = intact & (fields["code"] == READ_CO2)
-    fault[index] = np.select([answer, intact], [Fault.OK, Fault.NOT_DATA], Fault.CHECK)
-    fields = fields[answer]
+    judged = verdicts(Fault.NOT_DATA, (~intact, Fault.CHECK), (fields["code"] == READ_CO2, Fault.OK))
+    fault, index, fields = sift(len(frames), judged, index, fields)
     starts = (fields["u"] == STARTS_U) | (fields["s"] == STARTS_S)
     full = fields["co2"] >= _range_ppm(options)
-    mark = np.select([starts, full], [Mark.WARM_UP, Mark.SATURATED], Mark.OK).astype(np.uint8)
-    return Decoded(fields["co2"].astype(np.float64)[:, None], mark[:, None], index[answer], fault)
+    mark = verdicts(Mark.OK, (starts, Mark.WARM_UP), (full, Mark.SATURATED))
+    return Decoded(fields["co2"].astype(np.float64)[:, None], mark[:, None], index, fault)
 
 
 def _range_ppm(options: Options) -> int:

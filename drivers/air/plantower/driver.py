@@ -28,10 +28,10 @@ import numpy.typing as npt
 
 from drivers import base, opcodes
 from drivers.base import Channel, Command, Decoded, Driver, Duty, Fault, I2c, Identify, Mark, Poll, Stream, Uart
-from drivers.checks import stack
+from drivers.checks import ends_in_sum16, lengths, sift, stack, verdicts
 from drivers.framing import SizedFramer
 
-ACK, LENGTHS = 8, (8, 24, 32, 40)
+ACK, HEADS = 8, MappingProxyType({length: b"\x42\x4d\x00" + bytes([length - 4]) for length in (8, 24, 32, 40)})
 PLACES = MappingProxyType({"pm1_0": 10, "pm2_5": 12, "pm10": 14, "pm1_0_cf1": 4, "pm2_5_cf1": 6, "pm10_cf1": 8})
 BINS = ("n0_3", "n0_5", "n1_0", "n2_5", "n5_0", "n10")
 
@@ -56,7 +56,6 @@ def _climate(at: int) -> tuple[Field, Field]:
     return Field(temperature, at, 10.0, signed=True), Field(humidity, at + 2, 10.0)
 
 
-Part = tuple[tuple[Field, ...], int, int]  # fields, length of the frame, place of the error byte (0: none)
 COUNT = partial(Channel, unit="1/cm3", lo=0.0, hi=655.35, resolution=0.01)
 G3 = tuple(_mass(name, at) for name, at in PLACES.items())
 G5 = (*G3, *(Field(COUNT(name), 16 + 2 * i, per_unit=100.0, full=655.35) for i, name in enumerate(BINS)))
@@ -64,37 +63,38 @@ G5S = (*G5, _mass("hcho", 28, full=65535.0))
 
 
 def _intact(rows: base.U1) -> npt.NDArray[np.bool_]:
-    words = rows.view(">u2")
-    total = np.einsum("ij->i", rows[:, :-2], dtype=np.uint16)  # sums along a short axis faster than sum does
-    good: npt.NDArray[np.bool_] = (words[:, 0] == 0x424D) & (words[:, 1] == rows.shape[1] - 4) & (words[:, -1] == total)
+    begin = int.from_bytes(HEADS[rows.shape[1]], "little")
+    good: npt.NDArray[np.bool_] = (rows.view("<u4")[:, 0] == begin) & ends_in_sum16(rows)
     return good
 
 
-def decode(part: Part, frames: Sequence[bytes], context: bytes, options: base.Options) -> Decoded:  # noqa: ARG001
-    """Read one row for each intact frame of `part`, whatever lengths are mixed; one of another model is SANITY."""
-    fields, length, error = part
-    fault = np.full(len(frames), Fault.LENGTH, np.uint8)
-    for other in set(LENGTHS) - {length}:
-        rows, index = stack(frames, other)
-        fault[index] = np.where(_intact(rows), Fault.NOT_DATA if other == ACK else Fault.SANITY, Fault.CHECK)
-    rows, index = stack(frames, length)
-    intact = _intact(rows)
-    fault[index] = np.where(intact, Fault.OK, Fault.CHECK)
-    rows, index = (rows, index) if intact.all() else (rows[intact], index[intact])
-    words = rows.view(">u2")[:, [field.at // 2 for field in fields]]
-    values = words / np.array([field.per_unit for field in fields])
-    for i in (i for i, field in enumerate(fields) if field.signed):
-        values[:, i] = words[:, i].view(">i2") / fields[i].per_unit
-    mark = np.zeros(values.shape, np.uint8)
-    mark[(rows[:, error] != 0) & (error > 0)] = Mark.NOT_STABLE
-    mark[values >= [field.full for field in fields]] = Mark.SATURATED
-    return Decoded(values, mark, index, fault)
+def _decoder(fields: Sequence[Field], length: int, error: int) -> base.Decode:
+    """Make the decode of a model: one row for each intact frame of its length; `error`: place of that byte, if any."""
+    at, signed = np.array([field.at // 2 for field in fields]), [i for i, field in enumerate(fields) if field.signed]
+    per_unit, full = np.array([field.per_unit for field in fields]), np.array([field.full for field in fields])
+
+    def decode(frames: Sequence[bytes], context: bytes, options: base.Options) -> Decoded:  # noqa: ARG001
+        rows, index = stack(frames, length)
+        fault, index, rows = sift(len(frames), verdicts(Fault.CHECK, (_intact(rows), Fault.OK)), index, rows)
+        for other in lengths(frames) & (HEADS.keys() - {length}) if len(index) < len(frames) else ():
+            others, places = stack(frames, other)
+            fault[places] = verdicts(Fault.CHECK, (_intact(others), Fault.NOT_DATA if other == ACK else Fault.SANITY))
+        words = rows.view(">u2").take(at, axis=1)
+        values = words.astype(np.float64)
+        values /= per_unit
+        for i in signed:
+            values[:, i] = words[:, i].view(">i2") / per_unit[i]
+        mark = verdicts(Mark.OK, (values >= full, Mark.SATURATED))
+        if error and np.count_nonzero(rows[:, error]):
+            mark[(mark == 0) & (rows[:, error, None] != 0)] = Mark.NOT_STABLE
+        return Decoded(values, mark, index, fault)
+
+    return decode
 
 
-HEADS = tuple(b"\x42\x4d\x00" + bytes([length - 4]) for length in LENGTHS)
 FRAMER = SizedFramer(
-    HEADS, 4, lambda begin: begin[3] + 4, lambda frame: sum(frame[:-2]) == int.from_bytes(frame[-2:], "big"),
-    max_length=max(LENGTHS), check_rows=_intact,
+    tuple(HEADS.values()), 4, lambda begin: begin[3] + 4,
+    lambda frame: sum(frame[:-2]) == frame[-2] << 8 | frame[-1], max(HEADS), _intact,
 )  # fmt: skip
 
 
@@ -110,8 +110,8 @@ DEAF = MappingProxyType[str, Any]({"setup": (), "duty": None, "shutdown": (), "o
 LISTEN, READ_I2C = Command("listen", rx=FRAMER, timeout_s=3.5), Command("read", rx=32)
 
 
-def _frame(part: Part) -> dict[str, Any]:
-    return {"channels": tuple(field.channel for field in part[0]), "decode": partial(decode, part)}
+def _frame(fields: Sequence[Field], length: int, error: int = 0) -> dict[str, Any]:
+    return {"channels": tuple(field.channel for field in fields), "decode": _decoder(fields, length, error)}
 
 
 def _heard(length: int, seen: Callable[[bytes], bool] = bool, ask: Command = LISTEN) -> Identify:
@@ -124,23 +124,23 @@ PMS5003 = Driver(
     "pms5003", "air", "Plantower PMS5003, Plantower PMS7003, Plantower PMSA003", family="plantower",
     source="Plantower, PMS5003 series data manual V2.3", setup=(WAKE, ACTIVE), shutdown=(SLEEP,),
     access=Stream(FRAMER, nominal_s=3.0, idle_s=10.0, alive=(WAKE, ACTIVE)), bus=Uart((9600,)),
-    duty=Duty((WAKE, ACTIVE), (SLEEP,), 30.0), commands=SAY, opcode=opcodes.plantower, **_frame((G5, 32, 29)),
+    duty=Duty((WAKE, ACTIVE), (SLEEP,), 30.0), commands=SAY, opcode=opcodes.plantower, **_frame(G5, 32, 29),
     identify=_heard(32, lambda frame: frame[28] > 0 and frame[24:26] <= frame[22:24]),  # counts only fall
 )  # fmt: skip
 PMS3003 = replace(
-    PMS5003, name="pms3003", model="Plantower PMS3003", identify=_heard(24), **_frame((G3, 24, 0)), **DEAF,
+    PMS5003, name="pms3003", model="Plantower PMS3003", identify=_heard(24), **_frame(G3, 24), **DEAF,
     access=Stream(FRAMER, nominal_s=3.0, idle_s=10.0), commands=MappingProxyType({"listen": LISTEN}),
 )  # fmt: skip
 PMS5003S = replace(
-    PMS5003, name="pms5003s", model="Plantower PMS5003S", **_frame((G5S, 32, 0)),
+    PMS5003, name="pms5003s", model="Plantower PMS5003S", **_frame(G5S, 32),
     identify=_heard(32, lambda frame: frame[28] == 0 and any(frame[16:28])),
 )  # fmt: skip
 PMS5003T = replace(
-    PMS5003, name="pms5003t", model="Plantower PMS5003T", **_frame(((*G5[:10], *_climate(24)), 32, 29)),
+    PMS5003, name="pms5003t", model="Plantower PMS5003T", **_frame((*G5[:10], *_climate(24)), 32, 29),
     identify=_heard(32, lambda frame: frame[28] > 0 and frame[24:26] > frame[22:24]),
 )  # fmt: skip
 PMS5003ST = replace(
-    PMS5003, name="pms5003st", model="Plantower PMS5003ST", **_frame(((*G5S, *_climate(30)), 40, 37)),
+    PMS5003, name="pms5003st", model="Plantower PMS5003ST", **_frame((*G5S, *_climate(30)), 40, 37),
     source="Plantower, PMS5003ST series data manual V2.6", identify=_heard(40),
 )  # fmt: skip
 PMSA003I = replace(

@@ -27,6 +27,7 @@ from drivers.base import (
     Fault,
     I2c,
     Identify,
+    Identity,
     Input,
     Inputs,
     Mark,
@@ -34,7 +35,7 @@ from drivers.base import (
     Options,
     Poll,
 )
-from drivers.checks import crc8, stack, words
+from drivers.checks import crc8, serial_words, stack, words
 
 FULL = 65535.0
 CO2_HI = 40_000
@@ -138,6 +139,7 @@ DRIVER = Driver(
     ),
     # The only question that is answered in every mode; a serial number is given by an idle part alone.
     identify=Identify((Command("ready", b"\xe4\xb8", rx=3, wait_s=0.001),), _answers),
+    identity=Identity((WAKE, STOP, SERIAL), serial_words),
     shutdown=(STOP,),
     opcode=opcodes.sensirion,
 )

@@ -15,24 +15,30 @@ from collections.abc import Sequence
 from types import MappingProxyType
 
 import numpy as np
+import numpy.typing as npt
 
 from drivers import opcodes
-from drivers.base import Channel, Command, Decoded, Driver, Duty, Fault, Identify, Mark, Options, Stream, Uart
-from drivers.checks import stack, sum8
+from drivers.base import U1, Channel, Command, Decoded, Driver, Duty, Fault, Identify, Mark, Options, Stream, Uart
+from drivers.checks import ends_in_sum8, sift, stack, table, verdicts
 from drivers.framing import HeadedFramer
 
 FRAME = np.dtype(
     [("head", "u1"), ("id", "u1"), ("pm", "<u2", (2,)), ("device", "u1", (2,)), ("sum", "u1"), ("tail", "u1")]
 )
-MEASUREMENT, REPLY = 0xC0, 0xC5
-TENTHS_HI = 9999  # 999.9 ug/m3, the end of the range
+VERDICTS = table(Fault.SANITY, {0xC0: Fault.OK, 0xC5: Fault.NOT_DATA})  # by the id: a measurement, a reply
+HI = 999.9  # ug/m3, the end of the range
 
 
 def _intact(frame: bytes) -> bool:
     return frame[9] == 0xAB and sum(frame[2:8]) & 0xFF == frame[8]
 
 
-FRAMER = HeadedFramer(heads=(b"\xaa\xc0", b"\xaa\xc5"), length=10, check=_intact)
+def _intact_rows(rows: U1) -> npt.NDArray[np.bool_]:
+    good: npt.NDArray[np.bool_] = (rows[:, 9] == 0xAB) & ends_in_sum8(rows[:, 2:9])
+    return good
+
+
+FRAMER = HeadedFramer((b"\xaa\xc0", b"\xaa\xc5"), FRAME.itemsize, _intact, _intact_rows)
 
 
 def _say(name: str, what: int, act: int, value: int, settle_s: float = 0.1, drain: bool = False) -> Command:
@@ -52,17 +58,13 @@ FIRMWARE = _say("firmware", 7, 0, 0)
 
 def decode(frames: Sequence[bytes], context: bytes, options: Options) -> Decoded:  # noqa: ARG001
     """Read PM2.5 and PM10 in ug/m3: one row for each intact measurement."""
-    fault = np.full(len(frames), Fault.LENGTH, np.uint8)
     rows, index = stack(frames, FRAME.itemsize)
     fields = rows.view(FRAME)[:, 0]
-    intact = (fields["head"] == 0xAA) & (fields["tail"] == 0xAB) & (sum8(rows[:, 2:8]) == fields["sum"])
-    measured = intact & (fields["id"] == MEASUREMENT)
-    fault[index] = np.select(
-        [~intact, measured, fields["id"] == REPLY], [Fault.CHECK, Fault.OK, Fault.NOT_DATA], Fault.SANITY
-    )
-    tenths = fields["pm"][measured]
-    mark = np.where(tenths >= TENTHS_HI, Mark.SATURATED, Mark.OK).astype(np.uint8)
-    return Decoded(tenths / 10.0, mark, index[measured], fault)
+    judged = VERDICTS.take(fields["id"])
+    judged[(fields["head"] != 0xAA) | ~_intact_rows(rows)] = Fault.CHECK
+    fault, index, fields = sift(len(frames), judged, index, fields)
+    values = fields["pm"].astype(np.float64) / 10.0
+    return Decoded(values, verdicts(Mark.OK, (values >= HI, Mark.SATURATED)), index, fault)
 
 
 def _answers(frame: bytes) -> bool:
@@ -75,8 +77,8 @@ DRIVER = Driver(
     model="Nova SDS011, Nova SDS018, Nova SDS021",
     access=Stream(FRAMER, nominal_s=1.0, idle_s=5.0, alive=(ALIVE,)),
     channels=(
-        Channel("pm2_5", "ug/m3", lo=0.0, hi=999.9, resolution=0.1),
-        Channel("pm10", "ug/m3", lo=0.0, hi=999.9, resolution=0.1),
+        Channel("pm2_5", "ug/m3", lo=0.0, hi=HI, resolution=0.1),
+        Channel("pm10", "ug/m3", lo=0.0, hi=HI, resolution=0.1),
     ),
     source="Nova Fitness, Laser Dust Sensor Control Protocol V1.3",
     decode=decode,

@@ -24,7 +24,7 @@ import numpy as np
 
 from drivers import base, opcodes
 from drivers.base import Channel, Chore, Command, Decoded, Driver, Fault, I2c, Identify, Inputs, Mark, Option, Options
-from drivers.checks import register, stack, text, word, words
+from drivers.checks import register, serial_text, stack, text, word, words
 
 U16, I16 = 0xFFFF, 0x7FFF  # the word for "unknown" of an unsigned and of a signed number
 BEYOND = 0xFFFE  # particles: more than it can tell
@@ -135,6 +135,7 @@ def _model(name: str, read: Command, raw: Command, *fields: Field) -> Driver:
         options=OPTIONS_OF_CO2 if co2 else (),
         commands=MappingProxyType({one.name: one for one in (*FURTHER, read, raw, *more)}),
         identify=Identify((NAME,), lambda reply: len(reply) == 48 and text(reply) == name.encode()),
+        identity=base.Identity((_ask("serial", "d033", 48),), serial_text),
         shutdown=(STOP,),
         family="sen6x",
         opcode=opcodes.sensirion,

@@ -21,7 +21,7 @@ import numpy as np
 
 from drivers import base, opcodes
 from drivers.base import Channel, Command, Decoded, Driver, Fault, I2c, Identify, Input, Inputs, Mark, Options, Poll
-from drivers.checks import stack, word, words
+from drivers.checks import serial_words, stack, word, words
 
 HUMIDITY = Input("humidity", "%", 50.0, lo=0.0, hi=100.0)
 TEMPERATURE = Input("temperature", "Cel", 25.0, lo=-45.0, hi=130.0)
@@ -104,6 +104,7 @@ SGP40 = Driver(
     commands=MappingProxyType({command.name: command for command in (READ_VOC, *COMMANDS)}),
     # Idle it tells its serial number; which of the two it is, shows the question that it answers.
     identify=Identify((HEATER_OFF, SERIAL, READ_VOC, HEATER_OFF), partial(_answers, length=12, verdicts=VERDICTS)),
+    identity=base.Identity((HEATER_OFF, SERIAL), serial_words),
     shutdown=(HEATER_OFF,),
     opcode=opcodes.sensirion,
 )

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from drivers import base, opcodes
 from drivers.base import F8, U1, Channel, Chore, Command, Decoded, Driver, Fault, I2c, Identify, Mark, Options, Poll
-from drivers.checks import floats, register, stack, text, words
+from drivers.checks import every, floats, lengths, put, register, sift, stack, text, verdicts, words
 from drivers.shdlc import ask, judge, read_replies, replies, say
 
 FLOATS, INTEGERS = 40, 20  # bytes of a measurement
@@ -36,42 +36,42 @@ def decode(frames: Sequence[bytes], context: bytes, options: Options) -> Decoded
     """Read ten channels from replies on UART; `context` is empty or the reply with the last status."""
     said = read_replies(frames)
     fault = judge(said, 0x03, SCALE)
-    values = np.empty((len(frames), 10))
+    values = np.zeros((len(frames), 10))
     for size, dtype in ((FLOATS, ">f4"), (INTEGERS, ">u2")):
         index = np.flatnonzero((fault == Fault.OK) & (said.size == size))
         with np.errstate(invalid="ignore"):  # a signalling NaN
             values[index] = said.data(index, size).view(dtype).astype(np.float64) * SCALE[size]
     status = int.from_bytes(b"".join(replies(context, 0xD2)[-1:])[:4], "big")
-    return _judge(values, fault, (said.state & 0x80 != 0) | bool(status & TROUBLE))
+    return _judge(values, fault, (said.state[:, None] >= 0x80) | np.full(values.shape, status & TROUBLE > 0))
 
 
 def decode_i2c(frames: Sequence[bytes], context: bytes, options: Options) -> Decoded:  # noqa: ARG001
     """Read ten channels from replies on I2C, 60 or 30 bytes; `context` is empty or the six bytes of the last status."""
-    fault, values = np.full(len(frames), Fault.LENGTH, np.uint8), np.empty((len(frames), 10))
-    for size, scale in SCALE.items():
+    fault, values = np.full(len(frames), int(Fault.LENGTH), np.uint8), np.zeros((len(frames), 10))
+    for size in SCALE.keys() & {length // 3 * 2 for length in lengths(frames)}:
         rows, index = stack(frames, size // 2 * 3)
         raw, fits = words(rows)
-        values[index] = (floats(raw) if size == FLOATS else raw) * scale
-        fault[index] = np.where(fits.all(axis=1), Fault.OK, Fault.CHECK)
+        said = floats(raw) if size == FLOATS else raw * SCALE[INTEGERS]
+        judged = verdicts(Fault.CHECK, (np.logical_and.reduce(fits, axis=1), Fault.OK))
         if size == INTEGERS:
-            fault[index[fits.all(axis=1) & ~_adds_up(values[index])]] = Fault.SANITY
-    return _judge(values, fault, np.full(len(frames), bool(register(context, 2) & TROUBLE)))
+            judged[(judged == 0) & ~_adds_up(said)] = Fault.SANITY
+        fault, values = put(fault, index, judged), put(values, index, said)
+    return _judge(values, fault, np.full(values.shape, register(context, 2) & TROUBLE > 0))
 
 
 def _adds_up(values: F8) -> npt.NDArray[np.bool_]:
     """Tell whether larger sizes hold the smaller ones; half of ten floats, read as integers, does not."""
     sized: npt.NDArray[np.bool_] = (values[:, 8] == 0) | (values[:, 9] > 0)
-    return sized & (np.diff(values[:, :4]) >= 0).all(axis=1) & (np.diff(values[:, 4:9]) >= 0).all(axis=1)
+    return sized & (values[:, 1:4] >= values[:, :3]).all(axis=1) & (values[:, 5:9] >= values[:, 4:8]).all(axis=1)
 
 
 def _judge(values: F8, fault: U1, doubt: npt.NDArray[np.bool_]) -> Decoded:
-    """Keep the rows [n] that are measurements; `doubt` [n]: the device itself is not sure of them."""
-    index = np.flatnonzero(fault == Fault.OK).astype(np.int32)
-    sane = (((values[index] >= TINY) & np.isfinite(values[index])) | (values[index] == 0)).all(axis=1)
-    fault[index[~sane]] = Fault.SANITY
-    values = values[index[sane]] + 0.0  # -0.0 was seen; it is 0
-    mark = np.where(doubt[index[sane], None], Mark.NOT_STABLE, np.where(values > MOST, Mark.SATURATED, Mark.OK))
-    return Decoded(values, mark.astype(np.uint8), index[sane], fault)
+    """Keep the rows [n] that are measurements; `doubt` [n, 10]: the device itself is not sure of them."""
+    sane = np.logical_and.reduce(((values >= TINY) & np.isfinite(values)) | (values == 0), axis=1)
+    fault[np.logical_not(fault | sane)] = Fault.SANITY
+    fault, index, values, doubt = sift(len(fault), fault, every(len(fault)), values, doubt)
+    mark = verdicts(Mark.OK, (doubt, Mark.NOT_STABLE), (values > MOST, Mark.SATURATED))
+    return Decoded(values + 0.0, mark, index, fault)  # -0.0 was seen; it is 0
 
 
 def _is_sps30(reply: bytes) -> bool:

@@ -23,18 +23,21 @@ import numpy.typing as npt
 
 from drivers import opcodes
 from drivers.base import U1, Channel, Command, Decoded, Driver, Duty, Fault, Identify, Mark, Options, Stream, Uart
-from drivers.checks import stack, sum8
+from drivers.checks import sift, stack, sum8, table, verdicts
 from drivers.framing import HeadedFramer
 
 FRAME = np.dtype(
     {
-        "names": ["start", "gas", "unit", "decimals", "value", "range", "sum"],
-        "formats": ["u1", "u1", "u1", "u1", ">u2", ">u2", "u1"],
+        "names": ["start", "gas", "gas_and_unit", "decimals", "value", "range", "sum"],
+        "formats": ["u1", "u1", "<u2", "u1", ">u2", ">u2", "u1"],
+        "offsets": [0, 1, 1, 3, 4, 6, 8],
     }
 )
 CO, CH2O, O3, ANSWER, MODE = 0x04, 0x17, 0x2A, 0x86, 0x78
 PPM, PPB = 0x03, 0x04
 MOST_DECIMALS = 3
+REPLIES = table(Fault.SANITY, {ANSWER: Fault.NOT_DATA, MODE: Fault.NOT_DATA})
+DIVISORS = 10.0 ** np.minimum(np.arange(256), MOST_DECIMALS)
 
 
 class Gas(NamedTuple):
@@ -50,7 +53,7 @@ def _intact(frame: bytes) -> bool:
 
 
 def _intact_rows(rows: U1) -> npt.NDArray[np.bool_]:
-    good: npt.NDArray[np.bool_] = sum8(rows[:, 1:]) == 0
+    good: npt.NDArray[np.bool_] = np.logical_not(sum8(rows[:, 1:]))
     return good
 
 
@@ -60,23 +63,22 @@ FRAMER = HeadedFramer(HEADS, FRAME.itemsize, _intact, _intact_rows)
 
 def _decode(gas: Gas, frames: Sequence[bytes], context: bytes, options: Options) -> Decoded:  # noqa: ARG001
     """Read the concentration in the unit of the channel: one row for each frame of this gas."""
-    fault = np.full(len(frames), Fault.LENGTH, np.uint8)
     rows, index = stack(frames, FRAME.itemsize)
     fields = rows.view(FRAME)[:, 0]
-    intact = (fields["start"] == 0xFF) & _intact_rows(rows)
-    answer = intact & (fields["gas"] == ANSWER)
-    active = intact & (fields["gas"] == gas.code) & (fields["unit"] == gas.unit) & (fields["decimals"] <= MOST_DECIMALS)
-    measured = active | answer if gas.answers else active
-    fault[index] = np.select(
-        [measured, answer | (intact & (fields["gas"] == MODE)), intact],
-        [Fault.OK, Fault.NOT_DATA, Fault.SANITY],
-        Fault.CHECK,
-    )
-    answer, fields = answer[measured], fields[measured]
-    value = np.where(answer, fields["range"], fields["value"] / 10.0 ** fields["decimals"].clip(0, MOST_DECIMALS))
-    full = ~answer & (fields["value"] >= fields["range"]) & (fields["range"] > 0)
-    mark = np.where(full, Mark.SATURATED, Mark.OK).astype(np.uint8)
-    return Decoded(value[:, None], mark[:, None], index[measured], fault)
+    judged = REPLIES.take(fields["gas"])
+    if gas.answers:
+        judged[fields["gas"] == ANSWER] = Fault.OK
+    ours = fields["gas_and_unit"] == gas.code | gas.unit << 8
+    judged[ours & (fields["decimals"] <= MOST_DECIMALS)] = Fault.OK
+    judged[(fields["start"] != 0xFF) | ~_intact_rows(rows)] = Fault.CHECK
+    fault, index, fields = sift(len(frames), judged, index, fields)
+    reading, span = fields["value"].astype(np.float64), fields["range"].astype(np.float64)
+    value, full = reading / DIVISORS.take(fields["decimals"]), (reading >= span) & (span > 0)
+    if gas.answers:
+        answer = fields["gas"] == ANSWER
+        value[answer], full[answer] = span[answer], False
+    mark = verdicts(Mark.OK, (full, Mark.SATURATED))
+    return Decoded(value[:, None], mark[:, None], index, fault)
 
 
 def _tx(code: int, b3: int = 0) -> bytes:

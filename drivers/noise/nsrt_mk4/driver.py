@@ -17,8 +17,8 @@ from types import MappingProxyType
 import numpy as np
 
 from drivers import opcodes
-from drivers.base import Channel, Command, Decoded, Driver, Fault, Identify, Kind, Mark, Options, Poll, Uart
-from drivers.checks import stack
+from drivers.base import Channel, Command, Decoded, Driver, Fault, Identify, Kind, Options, Poll, Uart
+from drivers.checks import sift, stack, verdicts
 
 READ = 0x8000_0000
 A_WEIGHTING = 1  # 0 is C, 2 is Z
@@ -43,18 +43,15 @@ DISCARD_LEQ = Command("discard_leq", LEQ.tx, rx=4, timeout_s=0.5, drain=True, ke
 
 def decode(frames: Sequence[bytes], context: bytes, options: Options) -> Decoded:  # noqa: ARG001
     """Read LAeq in dB; `context` is empty or the weighting: with another one than A the value is no LAeq."""
-    fault = np.full(len(frames), Fault.LENGTH, np.uint8)
     rows, index = stack(frames, 4)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore"):  # a signalling NaN
         level_db = rows.view("<f4")[:, 0].astype(np.float64)
-        true = (level_db >= PLAUSIBLE_DB[0]) & (level_db <= PLAUSIBLE_DB[1])
+    true = (level_db >= PLAUSIBLE_DB[0]) & (level_db <= PLAUSIBLE_DB[1])
+    judged = verdicts(Fault.SANITY, (true, Fault.OK))
     if context and context != bytes([A_WEIGHTING]):
-        true[:] = False
-        fault[index] = Fault.DEVICE
-    else:
-        fault[index] = np.where(true, Fault.OK, Fault.SANITY)
-    values = level_db[true][:, None]
-    return Decoded(values, np.full(values.shape, Mark.OK, np.uint8), index[true], fault)
+        judged.fill(Fault.DEVICE)
+    fault, index, level_db = sift(len(frames), judged, index, level_db)
+    return Decoded(level_db[:, None], np.zeros((len(level_db), 1), np.uint8), index, fault)
 
 
 def _is_nsrt(reply: bytes) -> bool:

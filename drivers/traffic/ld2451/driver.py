@@ -47,7 +47,7 @@ def _kinds(begin: base.U1, end: base.U1) -> base.U1:
     """Tell what frames are by their first and last four bytes: 1 report, 2 command or reply, 0 neither."""
     both = np.concatenate([begin, end], axis=1).view("S8")[:, 0]
     report, command = (both == mark + tail for mark, tail in END_OF.items())
-    return np.where(report, 1, np.where(command, 2, 0)).astype(np.uint8)
+    return verdicts(0, (report, 1), (command, 2))
 
 
 FRAMER = SizedFramer(
@@ -60,7 +60,7 @@ FRAMER = SizedFramer(
 def decode(frames: Sequence[bytes], context: bytes, options: Options) -> Decoded:  # noqa: ARG001
     """Read one row for each target: speed in m/s (+ comes closer), distance in m, angle in deg, signal to noise."""
     data, begin, length = laid(frames)
-    fault = np.full(len(frames), Fault.LENGTH, np.uint8)
+    fault = np.full(len(frames), int(Fault.LENGTH), np.uint8)
     frame = np.flatnonzero(length >= AROUND)
     at, size = begin[frame], length[frame]
     head = rows_at(data, at, 7).view(HEAD)[:, 0]
@@ -68,20 +68,20 @@ def decode(frames: Sequence[bytes], context: bytes, options: Options) -> Decoded
     count = np.where(head["length"] > 0, head["count"], 0).astype(np.int64)
     counted = (head["length"] == 0) | (head["length"] == 2 + TARGET * count)
     broken = head["length"] != size - AROUND
-    fault[frame] = verdicts(
+    fault[frame] = judged = verdicts(
         Fault.SANITY, (broken, Fault.LENGTH), (kind == 0, Fault.CHECK), (kind == 2, Fault.NOT_DATA), (counted, Fault.OK)
     )
-    count[fault[frame] != Fault.OK] = 0
+    count[judged > 0] = 0
     targets, of = runs_at(data, at + 8, count, TARGET)
     fault[frame[of[targets[:, 2] > 1]]] = Fault.SANITY  # a direction that there is not: the frame is damaged
-    good = fault[frame[of]] == Fault.OK
+    good = np.logical_not(fault[frame[of]])
     index, targets = frame[of[good]].astype(np.int32), targets[good]
     values = np.ones((len(index), 5))
     values[:, [2, 3, 4]] = targets[:, [1, 0, 4]]
     values[:, 3] -= 0x80
     away = targets[:, 2] != (0 if options.get("approaching") == 0 else 1)
     values[:, 1] = np.where(away & (targets[:, 3] > 0), -1.0, 1.0) * targets[:, 3] / 3.6
-    return Decoded(values, np.full(values.shape, base.Mark.OK, np.uint8), index, fault)
+    return Decoded(values, np.zeros(values.shape, np.uint8), index, fault)
 
 
 def _bytes(options: Options, *names: str) -> bytes:

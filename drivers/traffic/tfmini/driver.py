@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from drivers import opcodes
 from drivers.base import U1, Channel, Command, Decoded, Driver, Fault, Identify, Mark, Options, Stream, Uart
-from drivers.checks import lengths, stack, sum8, verdicts
+from drivers.checks import ends_in_sum8, lengths, stack, verdicts
 from drivers.framing import SizedFramer
 
 FRAME = np.dtype(
@@ -44,7 +44,7 @@ REPLIES = (
 
 
 def _intact(rows: U1) -> npt.NDArray[np.bool_]:
-    return np.equal(sum8(rows[:, :-1]), rows[:, -1])
+    return ends_in_sum8(rows)
 
 
 FRAMER = SizedFramer(

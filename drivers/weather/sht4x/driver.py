@@ -17,8 +17,8 @@ from types import MappingProxyType
 import numpy as np
 
 from drivers import opcodes
-from drivers.base import Channel, Command, Decoded, Driver, Fault, I2c, Identify, Mark, Option, Options, Poll
-from drivers.checks import stack, words
+from drivers.base import Channel, Command, Decoded, Driver, Fault, I2c, Identify, Identity, Mark, Option, Options, Poll
+from drivers.checks import serial_words, stack, words
 
 FULL = 65535.0
 MEASURE = MappingProxyType({"high": b"\xfd", "medium": b"\xf6", "low": b"\xe0"})
@@ -76,5 +76,6 @@ DRIVER = Driver(
     ),
     # One byte with a reply of two words and their CRCs; an SHT3x does not acknowledge a command of one byte.
     identify=Identify((SERIAL,), _intact),
+    identity=Identity((SERIAL,), serial_words),
     opcode=opcodes.one_byte,
 )
