@@ -20,7 +20,8 @@ from gateway.calibrations import Watch
 from gateway.certificates import on_line
 from gateway.clock import Clock
 from gateway.commit import fields_of
-from gateway.config import Config, SensorConfig, from_json
+from gateway.config import Config, from_json
+from gateway.config_sensors import SensorConfig
 from gateway.core import Plan
 from gateway.journal import Journal, terms
 from gateway.links import Owners

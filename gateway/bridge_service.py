@@ -12,7 +12,8 @@ from gateway import health
 from gateway.bridge import Bridge, Terms
 from gateway.certificates import on_line
 from gateway.clock import Clock
-from gateway.config import Config, StoreConfig
+from gateway.config import Config
+from gateway.config_site import StoreConfig
 from gateway.dead_letters import DeadLetters
 from gateway.store.open import open_store
 from gateway.supervise import Alarms

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from drivers.base import Channel, Driver
 from gateway.block import Flag
-from gateway.config import CalibrationConfig, Config, SensorConfig
+from gateway.config import Config
+from gateway.config_sensors import CalibrationConfig, SensorConfig
 from gateway.pipeline.calibrate import (
     ALWAYS,
     Calibrate,

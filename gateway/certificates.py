@@ -16,9 +16,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from gateway.config import MqttConfig, StoreConfig
+from gateway.config_site import MqttConfig, StoreConfig
 
 DAY_NS = 86_400 * 10**9
+CREDENTIALS = Path("/run/credentials")  # where systemd puts them
 MOST_AUTHORITIES = 20  # a ca_file with more is the system's own, which the system looks after
 SEQUENCE, INTEGER, VERSION, UTC_TIME, GENERAL_TIME = 0x30, 0x02, 0xA0, 0x17, 0x18
 PEM = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
@@ -67,12 +68,19 @@ def troubles(
         if validities and len(validities) <= MOST_AUTHORITIES:
             first = min(validities, key=lambda one: one.end_ns)
             if said := _told(first, now_ns, warn_days):
-                found[f"certificate {path}"] = f"{what} {path} {said}: put a new one there; no restart is needed"
+                found[f"certificate {path}"] = f"{what} {path} {said}: {_renewed(path)}"
     for name, der in servers.items():
         with suppress(ValueError):  # whoever was believed with it may write it as he likes
             if der and (said := _told(validity(der), now_ns, warn_days)):
                 found[f"certificate of {name}"] = f"the certificate of {name} {said}: renew it there"
     return found
+
+
+def _renewed(path: Path | None) -> str:
+    """Say where a new certificate belongs: systemd copies its credentials when the service starts."""
+    if path is not None and path.is_relative_to(CREDENTIALS):
+        return "put a new one into /etc/credstore, then restart the service"
+    return "put a new one there; no restart is needed"
 
 
 def on_line(of: MqttConfig | StoreConfig, server: str, shown: bytes, now_ns: int) -> dict[str, str]:

@@ -13,15 +13,17 @@ from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from gateway import config as shapes
-from gateway import toml_lines
-from gateway.config import Config, ConfigError, DerivedConfig, Problem, Sources
+from gateway import config, config_sensors, config_site, toml_lines
+from gateway.config import Config
+from gateway.config_errors import ConfigError, Problem, Sources
+from gateway.config_sensors import DerivedConfig
 from gateway.joins import joins
 from gateway.mistakes import explain, mend
 from gateway.rules import cross_check
 from gateway.rules_servers import unprintable, written_secrets
 from gateway.rules_windows import windows
 
+ROOMS = (config, config_site, config_sensors)  # where the shapes are
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 MENDINGS = 4  # a wrong value is taken out, then it is missing, then it is made up, then the rest is read
 
@@ -125,7 +127,7 @@ def _with_keys(raw: dict[str, Any]) -> dict[str, Any]:
 
 def _adapter() -> TypeAdapter[Config]:
     """Make pydantic's reader of the shapes: keys that are not known are refused, numbers are finite."""
-    for shape in vars(shapes).values():
+    for shape in [shape for room in ROOMS for shape in vars(room).values()]:
         if isinstance(shape, type) and is_dataclass(shape):
             shape.__pydantic_config__ = STRICT  # type: ignore[attr-defined]
     return TypeAdapter(Config)

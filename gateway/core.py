@@ -127,8 +127,7 @@ class Core:
         return closed
 
     def _put_in_force(self, config: str) -> None:
-        plans = self._configs[config]
-        old = self._plans
+        plans, old = self._configs[config], self._plans
         self._states = {
             name: self._states[name] if name in old and old[name].hash == plan.hash else fresh(plan)
             for name, plan in plans.items()
@@ -203,8 +202,7 @@ class Core:
         """Send what waits through the stages into the windows, and what the stages hold back of the time before."""
         if not state.waiting:
             return
-        block, slots = together(state.waiting)
-        state.waiting = []
+        (block, slots), state.waiting = together(state.waiting), []
         block = passed(plan.stages, state.stages, block, before_ns)
         self.newest |= told(plan, block)
         borders = self._borders

@@ -7,7 +7,9 @@ from collections.abc import Iterator, Mapping
 from drivers import DRIVERS
 from drivers.base import Kind
 from gateway.board import Source
-from gateway.config import Config, Problem, SensorConfig, Sources
+from gateway.config import Config
+from gateway.config_errors import Problem, Sources
+from gateway.config_sensors import SensorConfig
 from gateway.judged import FILTERED
 from gateway.pipeline.derive import At
 from gateway.pipeline.neighbours import Doubt, Neighbours, TooHumid

@@ -10,7 +10,8 @@ from typing import NamedTuple
 from gateway import health, history, in_force, wire
 from gateway.block import Windows
 from gateway.commit import Made, made_until, make_long, windows_message
-from gateway.config import Config, SensorConfig
+from gateway.config import Config
+from gateway.config_sensors import SensorConfig
 from gateway.core import Core
 from gateway.journal import terms
 from gateway.plans import plans

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, replace
 
 from drivers.base import Channel, Driver
-from gateway.config import GasIndexConfig, GasTuning, Problem, SensorConfig, Sources
+from gateway.config_errors import Problem, Sources
+from gateway.config_sensors import GasIndexConfig, GasTuning, SensorConfig
 from gateway.pipeline.gas_index import ALGORITHMS, INTERVALS_S, NOX, VOC, Parameters
 
 AS_SENSIRION = GasIndexConfig()

@@ -9,7 +9,9 @@ from typing import NamedTuple
 from drivers import DRIVERS
 from drivers.base import Channel, Input
 from gateway.board import Source
-from gateway.config import Config, DerivedConfig, Problem, SensorConfig, Sources
+from gateway.config import Config
+from gateway.config_errors import Problem, Sources
+from gateway.config_sensors import DerivedConfig, SensorConfig
 from gateway.doubts import doubt_rules
 from gateway.pipeline.derivation import Derivation, Named, Part
 from gateway.pipeline.derivations import DERIVATIONS

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from drivers.base import Channel, Driver
-from gateway.config import ClimateConfig, Config, FilterConfig, QualityConfig, SensorConfig
+from gateway.config import Config
+from gateway.config_sensors import ClimateConfig, FilterConfig, QualityConfig, SensorConfig
 from gateway.pipeline.attenuated import AttenuatedTest, Quiet
 from gateway.pipeline.centred import Centred, HampelFilter, HampelTest, Kernel, Spike
 from gateway.pipeline.climatology import Member

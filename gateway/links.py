@@ -16,7 +16,8 @@ from drivers.link.serial import SerialPort
 from gateway.acquire import Device, Recorder, Timeline, no_inputs
 from gateway.board import NoticeBoard, Source
 from gateway.clock import Clock
-from gateway.config import Config, SensorConfig, to_json
+from gateway.config import Config, to_json
+from gateway.config_sensors import SensorConfig
 from gateway.plans import duty_times
 from gateway.polling import BusOwner
 from gateway.rules import NS, slot_ns

@@ -8,31 +8,32 @@ from types import MappingProxyType
 from typing import Any
 
 from gateway import secrets, toml_lines
-from gateway.config import (
-    BridgeConfig,
+from gateway.config import Config
+from gateway.config_errors import Problem, Sources
+from gateway.config_sensors import (
     CalibrationConfig,
     ClimateConfig,
-    Config,
     DerivedConfig,
     DutyConfig,
     FilterConfig,
     GasIndexConfig,
     GasTuning,
-    GatewayConfig,
     HumidityConfig,
-    KeepConfig,
     MaintenanceConfig,
-    MqttConfig,
     NeighbourConfig,
     PassagesConfig,
-    Problem,
     QualityConfig,
-    RawLogConfig,
     SensorConfig,
-    SiteConfig,
-    Sources,
-    StoreConfig,
     TemperatureConfig,
+)
+from gateway.config_site import (
+    BridgeConfig,
+    GatewayConfig,
+    KeepConfig,
+    MqttConfig,
+    RawLogConfig,
+    SiteConfig,
+    StoreConfig,
     WindowsConfig,
 )
 

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from drivers.base import Driver, Kind
-from gateway.config import Config, Problem, SensorConfig, Sources
+from gateway.config import Config
+from gateway.config_errors import Problem, Sources
+from gateway.config_sensors import SensorConfig
 from gateway.pipeline.exceedances import CHANNELS, Exceedances
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from drivers import DRIVERS
 from drivers.base import Channel, Driver, Kind
 from gateway.board import Source
 from gateway.calibrations import away
-from gateway.config import Config, SensorConfig, to_json
+from gateway.config import Config, to_json
+from gateway.config_sensors import SensorConfig
 from gateway.core import Plan
 from gateway.doubts import doubts
 from gateway.ingest import Reader

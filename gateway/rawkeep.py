@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 
-from gateway.config import RawLogConfig
+from gateway.config_site import RawLogConfig
 from gateway.core import Plan
 from gateway.ingest import Reader, read
 from gateway.pipeline.stage import State

@@ -9,7 +9,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from drivers import DRIVERS
 from drivers.base import Driver, Option, OptionValue, Poll
-from gateway.config import Config, Problem, SensorConfig, Sources
+from gateway.config import Config
+from gateway.config_errors import Problem, Sources
+from gateway.config_sensors import SensorConfig
 from gateway.gas import gas_index
 from gateway.noise_events import event_rules
 from gateway.rules_calibration import calibration

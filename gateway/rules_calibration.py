@@ -8,7 +8,8 @@ from datetime import datetime
 
 from drivers.base import Driver, Kind
 from gateway.calibrations import RAW, until_ns, utc_ns
-from gateway.config import CalibrationConfig, Problem, SensorConfig, Sources
+from gateway.config_errors import Problem, Sources
+from gateway.config_sensors import CalibrationConfig, SensorConfig
 from gateway.pipeline.calibrate import same
 
 Key = tuple[str | int, ...]

@@ -7,7 +7,10 @@ from collections.abc import Iterable, Iterator
 
 from drivers import DRIVERS
 from drivers.base import Channel, Driver, Kind
-from gateway.config import ClimateConfig, Config, FilterConfig, Problem, QualityConfig, SensorConfig, Sources, Span
+from gateway.config import Config
+from gateway.config_errors import Problem, Sources
+from gateway.config_sensors import ClimateConfig, FilterConfig, QualityConfig, SensorConfig
+from gateway.config_types import Span
 
 Key = tuple[str | int, ...]
 NS = 1_000_000_000

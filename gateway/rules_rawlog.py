@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
-from gateway.config import Config, Problem, Sources
+from gateway.config import Config
+from gateway.config_errors import Problem, Sources
 
 LEAST_SEGMENTS = 4
 

@@ -11,11 +11,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from gateway import secrets, toml_lines
-from gateway.certificates import troubles
+from gateway.certificates import CREDENTIALS, troubles
 from gateway.clock import Clock
-from gateway.config import Config, Problem, Sources
+from gateway.config import Config
+from gateway.config_errors import Problem, Sources
 
-CREDENTIALS = Path("/run/credentials")
 NEAR = ("localhost", "127.0.0.1", "::1")  # on this machine: nobody listens between
 
 

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from drivers import DRIVERS
-from gateway.config import Config, Problem, Sources
+from gateway.config import Config
+from gateway.config_errors import Problem, Sources
 from gateway.pipeline.fields import LETTER
 from gateway.pipeline.longer import LOCAL, Running, Tumbling
 from gateway.stages import channels_of

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from drivers.base import Channel, Driver
 from gateway.calibrations import calibrated
-from gateway.config import Config, SensorConfig
+from gateway.config import Config
+from gateway.config_sensors import SensorConfig
 from gateway.gas import AS_SENSIRION, indices
 from gateway.judged import filtered, judged
 from gateway.noise_events import noise_events

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-from gateway.config import MqttConfig, StoreConfig
+from gateway.config_site import MqttConfig, StoreConfig
 
 Contexts = Callable[[], ssl.SSLContext]
 PROBE_S = 10.0

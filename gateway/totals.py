@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from drivers.base import Channel, Driver, Kind
-from gateway.config import Config, SensorConfig
+from gateway.config import Config
+from gateway.config_sensors import SensorConfig
 from gateway.pipeline.counters import Increments
 
 if TYPE_CHECKING:

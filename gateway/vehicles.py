@@ -10,7 +10,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from drivers.base import Driver, Poll
-from gateway.config import Config, PassagesConfig, Problem, SensorConfig, Sources
+from gateway.config import Config
+from gateway.config_errors import Problem, Sources
+from gateway.config_sensors import PassagesConfig, SensorConfig
 from gateway.pipeline.passages import HEADWAY, KM_H
 from gateway.pipeline.passages_lidar import LidarPassages
 from gateway.pipeline.passages_radar import RadarPassages

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from drivers.base import Driver, I2c, Poll, Uart
-from gateway.config import Problem, SensorConfig, Sources
+from gateway.config_errors import Problem, Sources
+from gateway.config_sensors import SensorConfig
 
 SOCKET_BUS = "unix:"
 UNIT = "unit_id"  # the option that tells the units of a shared serial line apart

@@ -14,7 +14,7 @@ def bridge(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
 ) -> None:
     """Carry windows from the broker into the store, and send the receipts that gateways wait for."""
-    from gateway.config import ConfigError
+    from gateway.config_errors import ConfigError
     from gateway.service import CONFIG_ERROR, become
 
     try:

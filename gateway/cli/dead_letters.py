@@ -94,7 +94,7 @@ def drop(
 
 
 def _load(site: Path) -> Config:
-    from gateway.config import ConfigError
+    from gateway.config_errors import ConfigError
     from gateway.config_file import load
 
     try:

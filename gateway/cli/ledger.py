@@ -72,7 +72,7 @@ def find(of: Path | None) -> Path:
     if of is None or of.is_dir():
         places = [USUAL] if of is None else [of, of / "gateway"]
         return next((place for place in places if (place / DATABASE).exists()), places[0])
-    from gateway.config import ConfigError
+    from gateway.config_errors import ConfigError
     from gateway.config_file import load
 
     try:

@@ -14,7 +14,7 @@ def run(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
 ) -> None:
     """Read the sensors of SITE and publish their windows, until stopped. SIGHUP reads SITE again."""
-    from gateway.config import ConfigError
+    from gateway.config_errors import ConfigError
     from gateway.service import CONFIG_ERROR, become
 
     try:

@@ -77,7 +77,7 @@ def verify(
 
 
 def _load(site: Path) -> Config:
-    from gateway.config import ConfigError
+    from gateway.config_errors import ConfigError
     from gateway.config_file import load
 
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from gateway import secrets
-from gateway.config import BridgeConfig, StoreConfig
+from gateway.config_site import BridgeConfig, StoreConfig
 from gateway.store.base import Store
 from gateway.tls import credentials
 

@@ -11,7 +11,9 @@ import gateway.links
 from drivers.base import Driver, Input, Option
 from gateway.acquire import NS, Recorder, Timeline
 from gateway.board import NoticeBoard, Posted, Source
-from gateway.config import Config, GatewayConfig, SensorConfig, SiteConfig
+from gateway.config import Config
+from gateway.config_sensors import SensorConfig
+from gateway.config_site import GatewayConfig, SiteConfig
 from gateway.links import group, owner
 from gateway.polling import BusOwner
 from gateway.talk import Way

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.certificates import DAY_NS, Validity, of_file, on_line, troubles, validity
-from gateway.config import MqttConfig
+from gateway.certificates import DAY_NS, Validity, _renewed, of_file, on_line, troubles, validity
+from gateway.config_site import MqttConfig
 from tests.fuzz.certificates import CERTIFICATE
 
 BEGIN_NS, END_NS = 1_767_225_600 * 10**9, 1_775_001_600 * 10**9  # 2026-01-01 and 2026-04-01
@@ -86,6 +86,12 @@ def test_it_is_told_30_days_ahead_and_not_before(tmp_path: Path, days_left: floa
         assert told[f"certificate {path}"].startswith(f"our certificate {path} ")
         assert told[f"certificate {path}"].endswith(": put a new one there; no restart is needed")
         assert told["certificate of the broker"].endswith(": renew it there")
+
+
+def test_what_systemd_has_copied_is_renewed_where_it_came_from() -> None:
+    path = Path("/run/credentials/gateway.service/mqtt_cert")
+    assert _renewed(path) == "put a new one into /etc/credstore, then restart the service"
+    assert _renewed(Path("/etc/lamppost/pole.crt")) == "put a new one there; no restart is needed"
 
 
 def test_of_several_in_a_file_the_first_to_end_counts(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from gateway.__main__ import app
-from gateway.config import ConfigError, Problem
+from gateway.config_errors import ConfigError, Problem
 from gateway.config_file import examine, load
 
 FOLDER = Path(__file__).parent / "broken"

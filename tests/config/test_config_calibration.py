@@ -15,8 +15,10 @@ import pytest
 from drivers import DRIVERS
 from gateway.block import Block, Flag, Reason
 from gateway.calibrations import Watch, standing, utc_ns
-from gateway.config import CalibrationConfig, Config, PassagesConfig, Problem, from_json, to_json
+from gateway.config import Config, from_json, to_json
+from gateway.config_errors import Problem
 from gateway.config_file import examine, load
+from gateway.config_sensors import CalibrationConfig, PassagesConfig
 from gateway.pipeline.calibrate import Calibrate, Maintain
 from gateway.pipeline.passages_lidar import LidarPassages
 from gateway.pipeline.passages_radar import RadarPassages

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config import Problem
+from gateway.config_errors import Problem
 from gateway.config_file import examine, load
 from gateway.pipeline.air_index import EAQI, SCHEMES
 from gateway.pipeline.air_limits import EU_2008, EU_2024, Law

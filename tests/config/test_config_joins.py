@@ -9,7 +9,7 @@ import pytest
 from config_parts import parts, sensors  # noqa: F401 - a fixture
 
 from gateway.board import CLAMPED, NOT_NAMED, NOT_YET, TOO_OLD
-from gateway.config import Problem
+from gateway.config_errors import Problem
 from gateway.config_file import examine, load
 from gateway.pipeline.derive import B4_CELL
 

@@ -13,8 +13,10 @@ import gateway.stages
 from drivers import DRIVERS
 from drivers.base import Channel, Kind
 from gateway.block import Block, Flag, Slots
-from gateway.config import Config, EventsConfig, GatewayConfig, SensorConfig, SiteConfig, from_json, to_json
+from gateway.config import Config, from_json, to_json
 from gateway.config_file import examine
+from gateway.config_sensors import EventsConfig, SensorConfig
+from gateway.config_site import GatewayConfig, SiteConfig
 from gateway.pipeline.counters import Increments
 from gateway.pipeline.exceedances import CHANNELS
 from gateway.pipeline.fields import columns

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from gateway import secrets
 from gateway.__main__ import app
-from gateway.config import ConfigError, Problem
+from gateway.config_errors import ConfigError, Problem
 from gateway.config_file import examine, load
 
 HEAD = '[site]\nname = "s"\n[gateway]\nname = "g"\ndata_dir = "data"\n'

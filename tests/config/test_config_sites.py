@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 import drivers
 from drivers import DRIVERS
 from gateway.__main__ import app
-from gateway.config import Problem
+from gateway.config_errors import Problem
 from gateway.config_file import examine, load
 
 CONFIGS = Path(__file__).parents[2] / "configs"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from drivers.base import Kind
-from gateway.config import Problem
+from gateway.config_errors import Problem
 from gateway.config_file import examine, load
 from gateway.journal import terms
 from gateway.pipeline.fields import Percentiles

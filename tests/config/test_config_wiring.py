@@ -8,7 +8,7 @@ import pytest
 from config_parts import parts, sensors  # noqa: F401 - a fixture
 
 import gateway.wiring
-from gateway.config import Problem
+from gateway.config_errors import Problem
 from gateway.config_file import examine
 
 HEAD = '[site]\nname = "post"\n[gateway]\nname = "lp-1"\n'

@@ -12,7 +12,8 @@ import pytest
 from window_samples import MINUTE, T_NS, message, window
 
 from gateway import in_force
-from gateway.config import Config, GatewayConfig, HealthConfig, SiteConfig
+from gateway.config import Config
+from gateway.config_site import GatewayConfig, HealthConfig, SiteConfig
 from gateway.outbox import Outbox
 from gateway.outlook import FACT, Outlook
 from gateway.status import Latest

@@ -12,17 +12,10 @@ from test_pipeline_gas_index import walk
 from drivers import DRIVERS
 from drivers.checks import word
 from gateway.block import Windows
-from gateway.config import (
-    Config,
-    GasIndexConfig,
-    GasTuning,
-    GatewayConfig,
-    SensorConfig,
-    SiteConfig,
-    from_json,
-    to_json,
-)
+from gateway.config import Config, from_json, to_json
 from gateway.config_file import examine
+from gateway.config_sensors import GasIndexConfig, GasTuning, SensorConfig
+from gateway.config_site import GatewayConfig, SiteConfig
 from gateway.core import Core
 from gateway.pipeline.gas_index import NOX, VOC, GasIndex
 from gateway.pipeline.windows import NS

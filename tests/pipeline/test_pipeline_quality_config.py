@@ -11,17 +11,10 @@ import msgspec
 import pytest
 
 from drivers import DRIVERS
-from gateway.config import (
-    ClimateConfig,
-    Config,
-    FilterConfig,
-    NeighbourConfig,
-    Problem,
-    QualityConfig,
-    from_json,
-    to_json,
-)
+from gateway.config import Config, from_json, to_json
+from gateway.config_errors import Problem
 from gateway.config_file import examine
+from gateway.config_sensors import ClimateConfig, FilterConfig, NeighbourConfig, QualityConfig
 from gateway.doubts import doubts
 from gateway.pipeline.derive import At
 from gateway.pipeline.neighbours import Neighbours, TooHumid

@@ -15,7 +15,9 @@ from replay_street import START_S, record, tick
 from drivers.base import EVENTS, Channel, Command, Decoded, Driver, Fault, I2c, Kind, Mark, Options, Poll, Stream, Uart
 from drivers.framing import LineFramer
 from gateway.block import SLOT_COUNTS, Windows
-from gateway.config import Config, GatewayConfig, QualityConfig, SensorConfig, SiteConfig, to_json
+from gateway.config import Config, to_json
+from gateway.config_sensors import QualityConfig, SensorConfig
+from gateway.config_site import GatewayConfig, SiteConfig
 from gateway.core import Core, Plan
 from gateway.pipeline.derive import B4_CELL, At, Derived
 from gateway.pipeline.fields import columns

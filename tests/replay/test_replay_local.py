@@ -17,7 +17,9 @@ import pytest
 from drivers.base import Channel, Command, Decoded, Driver, I2c, Kind, Mark, Options, Poll
 from gateway import wire
 from gateway.commit import Committer, Terms
-from gateway.config import Config, GatewayConfig, PercentilesConfig, SensorConfig, SiteConfig, WindowsConfig
+from gateway.config import Config
+from gateway.config_sensors import SensorConfig
+from gateway.config_site import GatewayConfig, PercentilesConfig, SiteConfig, WindowsConfig
 from gateway.core import Core
 from gateway.outbox import Outbox
 from gateway.pipeline.fields import Percentiles

@@ -17,7 +17,8 @@ from replay_site import blocks_of, clock_record, new_core, site, whole
 from replay_street import Cuts, street
 
 from gateway.block import FLAGS, REASONS, Flag, Reason, Windows
-from gateway.config import Config, FilterConfig, NeighbourConfig, QualityConfig
+from gateway.config import Config
+from gateway.config_sensors import FilterConfig, NeighbourConfig, QualityConfig
 from gateway.core import Core
 from gateway.plans import plans
 from gateway.rawlog import RawLog, Sizes

@@ -30,7 +30,7 @@ from gateway.bridge import Bridge
 from gateway.bridge import Terms as BridgeTerms
 from gateway.certificates import on_line
 from gateway.clock import Clock
-from gateway.config import MqttConfig
+from gateway.config_site import MqttConfig
 from gateway.dead_letters import DeadLetters
 from gateway.outbox import Outbox
 from gateway.publish import Publisher, Status, Terms

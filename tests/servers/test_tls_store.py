@@ -14,7 +14,7 @@ from tls_files import HERE, LONG_AGO, YESTERDAY, Authority
 
 from gateway.certificates import troubles
 from gateway.clock import Clock
-from gateway.config import BridgeConfig, StoreConfig
+from gateway.config_site import BridgeConfig, StoreConfig
 from gateway.store.base import Store, StoreError, Verdict
 from gateway.store.influx import InfluxV1
 from gateway.store.open import open_store
