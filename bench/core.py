@@ -26,10 +26,7 @@ PEERS = ROOT / ".venv" / "peers" / "bin" / "python"  # pandas and the others sta
 ROWS, ROUNDS = 10_000_000, 3
 QUICK_ROWS, QUICK_ROUNDS = 1_000_000, 1
 RELATIVE, STD_ABSOLUTE = 1e-9, 1e-12  # the standard deviation of equal values is rounding, not a figure
-WAYS = (
-    "rows", "columns", "clean", "tests", "plain", "pandas", "pandas-columns", "pandas-numpy", "pandas-numpy-columns",
-    "polars", "duckdb", "ioos-qc",
-)  # fmt: skip
+WAYS = ("rows", "columns", "clean", "tests", "plain", "pandas", "pandas-numpy", "polars", "duckdb", "ioos-qc")
 
 
 class Line(NamedTuple):
@@ -44,9 +41,9 @@ class Line(NamedTuple):
 
 LINES = (
     Line("pandas, rows", "rows", "pandas", 25.0),
-    Line("pandas, columns", "columns", "pandas-columns", 45.0),
+    Line("pandas, columns", "columns", "pandas", 45.0),
     Line("pandas+numpy, rows", "rows", "pandas-numpy", 0.0),
-    Line("pandas+numpy, columns", "columns", "pandas-numpy-columns", 0.0),
+    Line("pandas+numpy, columns", "columns", "pandas-numpy", 0.0),
     Line("polars, rows", "rows", "polars", 8.0),
     Line("plain Python, rows", "rows", "plain", 25.0),
     Line("DuckDB, windows only", "clean", "duckdb", 2.5),

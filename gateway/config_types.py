@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from annotated_types import Ge, Gt, Interval
+from annotated_types import Interval
 
 
 class Pattern:
@@ -19,8 +19,8 @@ class Pattern:
 
 
 Name = Annotated[str, Pattern(r"^[a-z0-9][a-z0-9_-]{0,39}$")]
-Positive = Annotated[float, Gt(0)]
-NotNegative = Annotated[float, Ge(0)]
+Positive = Annotated[float, Interval(gt=0, le=1e9)]  # 1e9 s are 30 years: more is a slip, and does not fit into ns
+NotNegative = Annotated[float, Interval(ge=0, le=1e9)]
 Share = Annotated[float, Interval(ge=0, le=1)]
 Percent = Annotated[float, Interval(gt=0, lt=100)]
 Hour = Annotated[int, Interval(ge=0, le=23)]

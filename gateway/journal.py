@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
@@ -93,9 +93,9 @@ class Journal:
         self._open_rawlog()
         self.committer = Committer(self.outbox, terms(self._config))
         self.core = self._new_core()
-        position = self._restore()
+        again = self._restore()
         self.core.distrusted = frozenset(self._distrusted())
-        for after, records in self.rawlog.read(position):
+        for after, records in again:
             closed = self._feed(records, after)
             if closed:
                 self.committer.commit(closed, self.core, *after)
@@ -153,12 +153,12 @@ class Journal:
             {config.hash: self._plans}, windows.base_s, config.gateway.lateness_s, windows.allowed_lateness_s
         )  # fmt: skip
 
-    def _restore(self) -> Position:
-        """Put back the saved state; return from where the raw log must be read again."""
+    def _restore(self) -> Iterator[tuple[Position, list[Record]]]:
+        """Put back the saved state; return what must be read again of the raw log."""
         saved = self.outbox.state()
         if saved is None:
             self.core.begin(self._config.hash)
-            return self.rawlog.whole_from()
+            return self.rawlog.read_whole()
         try:
             lost = self.core.restore(saved.body, self._config.hash)
         except ValueError as error:
@@ -169,10 +169,10 @@ class Journal:
             last_ns = history.last_start_ns(self.outbox.db)
             closed_ns = 0 if last_ns is None else last_ns + self._config.windows.base_s * NS
             self.core.begin(self._config.hash, closed_ns)
-            return self.rawlog.whole_from()
+            return self.rawlog.read(Position())
         if lost:
             log.warning("configured anew, so their open window starts afresh: %s", ", ".join(lost))
-        return Position(saved.segment, saved.offset)
+        return self.rawlog.read(Position(saved.segment, saved.offset))
 
     def _begin(self) -> None:
         """Write down under which clock and configuration this run begins."""

@@ -175,9 +175,9 @@ class RawLog:
         """Yield each batch from `position` on, with the position behind it; `lost` counts what is missed."""
         return rawread.read(self._files, self._recent_files, position, self.position, self.lost)
 
-    def whole_from(self) -> Position:
-        """Return from where on the log has the records of all sources."""
-        return rawread.whole_from(self._files, self._recent_files, self.position)
+    def read_whole(self) -> Iterator[tuple[Position, list[Record]]]:
+        """Yield all batches that have the records of all sources; of the others only what came into force."""
+        return rawread.read_whole(self._files, self._recent_files, self.position, self.lost)
 
 
 def read(data_dir: Path, position: Position = START) -> Iterator[tuple[Position, list[Record]]]:

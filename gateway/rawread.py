@@ -12,9 +12,10 @@ from gateway import rawlog_1
 from gateway.rawblock import PART, RECENT, Block, inflate, inflate_rest, joined
 from gateway.rawfiles import Files
 from gateway.rawring import blocks, survey
-from gateway.record import Record
+from gateway.record import Record, RecordKind
 
 WORD = 32
+STANDING = (RecordKind.CLOCK, RecordKind.CONFIG, RecordKind.CONTEXT)
 
 
 class Position(NamedTuple):
@@ -76,11 +77,18 @@ def read(
     lost.blocks += _missed(expected, end.sequence)
 
 
-def whole_from(main: Files, recent: Files, end: Position) -> Position:
-    """Return from where on the log has the records of all sources: further back, some were not to be kept."""
-    floor = oldest(recent, end.sequence)
+def read_whole(main: Files, recent: Files, end: Position, lost: Lost) -> Iterator[tuple[Position, list[Record]]]:
+    """Yield all batches, but of those that lack the records of some sources only what came into force with them.
+
+    Whoever makes windows of the others would say that these sources were silent.
+    """
+    floor = next((block.sequence for block in blocks(recent, 0)), end.sequence)
     left_out = any(block.flags & PART for block in blocks(main, 0) if block.sequence < floor)
-    return Position.of(floor) if left_out else Position()
+    for after, records in read(main, recent, Position(), end, lost):
+        lacking = left_out and after.sequence <= floor
+        some = [record for record in records if record.kind in STANDING] if lacking else records
+        if some:
+            yield after, some
 
 
 def oldest(ring: Files, default: int) -> int:

@@ -32,10 +32,6 @@ def prepare(rows: Rows) -> pd.DataFrame:
     return pd.DataFrame({"t": rows.t, "series": rows.series, "v": rows.v})
 
 
-def prepare_columns(rows: Rows) -> pd.DataFrame:
-    return _sorted(prepare(rows))
-
-
 def _sorted(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.sort_values("series", kind="stable", ignore_index=True)
 
@@ -44,16 +40,8 @@ def run(frame: pd.DataFrame) -> Answer:
     return _judged(_sorted(frame), _spread)  # rolling by group is several times faster on sorted rows
 
 
-def run_columns(frame: pd.DataFrame) -> Answer:
-    return _judged(frame, _spread)
-
-
 def run_numpy(frame: pd.DataFrame) -> Answer:
     return _judged(_sorted(frame), _spread_numpy)
-
-
-def run_numpy_columns(frame: pd.DataFrame) -> Answer:
-    return _judged(frame, _spread_numpy)
 
 
 def _spread(x: pd.Series, middle: pd.Series) -> pd.Series:

@@ -70,6 +70,11 @@ class Sds011:
             self._due_s += 60.0 * self._period_min or REPORT_EVERY_S
         return said, self._due_s
 
+    def power_cycle(self, t_s: float) -> None:  # noqa: ARG002 - it is as awake as it was
+        """Start anew with mode, period, sleep and ID, which are kept; half a command and half a waking are not."""
+        self._buffer, self._due_s = b"", None
+        self._state = SLEEP if self._state == STIRRED else self._state
+
     def _obey(self, what: int, is_set: int, value: int, new_id: bytes, t_s: float) -> bytes:
         wake = what == SLEEP_WORK and is_set == 1 and value == WORK
         if self._state == SLEEP:

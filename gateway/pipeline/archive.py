@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from drivers.base import Kind
 from gateway.block import F8, FLAGS, I4, I8, MOMENTS, REASONS, U1, U2, Flag, Reason, usable
 from gateway.pipeline.filters import hampel
 from gateway.pipeline.kernels import Mask
@@ -24,6 +25,7 @@ from gateway.pipeline.statistics import percentiles, summarise
 NS = 1_000_000_000
 APART = 1 << 15  # interleaved rows taken apart at once: their columns stay in the cache of the processor
 HELD = 3 << 20  # rows that wait for their windows to be whole: 48 MB
+SPARSE = 16  # one time in so many is looked at to find the windows
 PIECE = 1 << 17  # rows of one series: a megabyte a column
 FIRST, LAST = MOMENTS.index("first_s"), MOMENTS.index("last_s")
 GOOD, FAIL, MISSING = int(Flag.GOOD), int(Flag.FAIL), int(Flag.MISSING)
@@ -67,7 +69,7 @@ class Summary(NamedTuple):
     n_by_flag: I4  # [k, 5] in the order of FLAGS
     reasons: I4  # [k, 13] in the order of REASONS
     moments: F8  # [k, 13] of the usable values, in the order of MOMENTS
-    percentiles: F8  # [k, p] of the usable values
+    percentiles: F8  # [k, p] of the usable values, of a SPEED of its magnitude
 
 
 def judge(one: Series, t: I8, v: F8, first: int = 0, end: int | None = None) -> tuple[U1, U2]:
@@ -225,13 +227,17 @@ def _column(
 
 
 def _edges(t: I8, period_ns: int) -> I8:
-    """Return the first row of each window that holds one; edges are looked up, which is cheaper than dividing times."""
-    begin, end = int(t[0]) // period_ns, int(t[-1]) // period_ns + 1
-    if end - begin > len(t):
+    """Return the first row of each window that holds one; few times are divided, and none where that is enough."""
+    at = np.append(np.arange(0, len(t) - 1, SPARSE), len(t) - 1)
+    window = t[at] // period_ns
+    step = window[1:] - window[:-1]
+    if len(at) > 1 and int(step.max()) > 1:  # windows of less than SPARSE rows, or gaps
         window = t // period_ns
-        return np.flatnonzero(np.concatenate([[True], window[1:] != window[:-1]])).astype(np.int64)
-    edges = np.searchsorted(t, np.arange(begin, end + 1, dtype=np.int64) * period_ns)
-    return edges[:-1][edges[1:] > edges[:-1]].astype(np.int64)
+        return np.concatenate([[0], (window[1:] != window[:-1]).nonzero()[0] + 1]).astype(np.int64)
+    before = at[:-1][step != 0]
+    begin_ns = window[1:][step != 0] * period_ns
+    near = t[np.minimum(before[:, None] + np.arange(1, SPARSE), len(t) - 1)]
+    return np.concatenate([[0], before + 1 + (near < begin_ns[:, None]).sum(axis=1)]).astype(np.int64)
 
 
 def _windows(
@@ -244,16 +250,18 @@ def _windows(
     start_ns = t[edges] - t[edges] % period_ns
     x, rows = v, np.arange(0)
     if int(n.sum()) < len(v):
-        fit = usable(flag)
-        x, rows = v[fit], fit.nonzero()[0]
-    moments = summarise(x, n, one.kind, np.broadcast_to(np.float64(one.dur_s), len(x)))
+        rows = usable(flag).nonzero()[0]
+        x = v[rows]
+    shares = percentiles(np.abs(x) if one.kind == Kind.SPEED else x, n, (0.0, *p, 100.0)) if len(p) else None
+    extremes = None if shares is None else (shares[:, 0], shares[:, -1])
+    moments = summarise(x, n, one.kind, np.broadcast_to(np.float64(one.dur_s), len(x)), extremes=extremes)
     some = n > 0
     ends = np.cumsum(n)[some] - 1
     for column, at in ((FIRST, ends - n[some] + 1), (LAST, ends)):
         when = t[rows[at]] if len(rows) else t[at]
         moments[some, column] = np.round((when - start_ns[some]) / NS, 3)
-    shares = percentiles(x, n, p) if len(p) else np.empty((k, 0))
-    return Summary(np.full(k, number, np.int32), start_ns, n_by_flag, reasons, moments, shares)
+    ranks = np.empty((k, 0)) if shares is None else shares[:, 1:-1]
+    return Summary(np.full(k, number, np.int32), start_ns, n_by_flag, reasons, moments, ranks)
 
 
 def _counts(flag: U1, reason: U2, edges: I8) -> tuple[I4, I4]:

@@ -21,12 +21,20 @@ OWN = (Kind.LEVEL, Kind.ANGLE, Kind.SPEED)  # kinds with statistics of their own
 CODES: Mapping[str, int] = MappingProxyType({kind: OWN.index(kind) + 1 if kind in OWN else 0 for kind in Kind})
 
 
-def summarise(x: F8, counts: I8, kinds: Sequence[str] | str, weight_s: F8, at_s: F8 | None = None) -> F8:
+def summarise(
+    x: F8,
+    counts: I8,
+    kinds: Sequence[str] | str,
+    weight_s: F8,
+    at_s: F8 | None = None,
+    extremes: tuple[F8, F8] | None = None,
+) -> F8:
     """Summarise the usable samples x [n] of k segments, in the order of MOMENTS: f8[k, m], NaN where nothing is.
 
     `weight_s` [n] is the time that each sample stands for, `at_s` [n] when it was taken, from the window's start.
     The statistics of a SPEED are of its magnitude. LEVEL: `energy` is the mean of 10^(L/10), weighted by duration.
     ANGLE: `sin` and `cos` are means over the unit circle. SPEED: `inverse` is the sum of 1/v over the `moving` ones.
+    `extremes` are least and greatest of each segment [k] where they are known, as percentiles 0 and 100.
     """
     out = np.full((len(counts), len(MOMENTS)), np.nan)
     out[:, [COLUMN["sum"], COLUMN["dur_s"]]] = 0.0
@@ -46,8 +54,8 @@ def summarise(x: F8, counts: I8, kinds: Sequence[str] | str, weight_s: F8, at_s:
     columns = {
         "mean": mean,
         "m2": np.add.reduceat(off, starts),
-        "min": np.minimum.reduceat(x, starts),
-        "max": np.maximum.reduceat(x, starts),
+        "min": np.minimum.reduceat(x, starts) if extremes is None else extremes[0][some],
+        "max": np.maximum.reduceat(x, starts) if extremes is None else extremes[1][some],
         "sum": total,
         "dur_s": np.add.reduceat(weight_s, starts),
     }

@@ -9,7 +9,6 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from conftest import Server
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
@@ -19,6 +18,7 @@ from gateway.clock import Clock
 from gateway.dead_letters import DeadLetters
 from gateway.store.sqlite import SqliteStore
 from gateway.turns import Turns
+from tests.servers.conftest import Server
 
 pytestmark = pytest.mark.servers
 T_NS = 1_767_225_600 * 10**9

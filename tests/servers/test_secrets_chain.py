@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Server, accepts, binary, free_port
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+
+from tests.servers.conftest import Server, accepts, binary, free_port
 
 pytestmark = pytest.mark.servers
 ROOT = Path(__file__).parents[2]

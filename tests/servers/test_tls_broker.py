@@ -21,7 +21,6 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from conftest import Server, accepts, binary, free_port
 from tls_files import HERE, LONG_AGO, YESTERDAY, Authority
 from typer.testing import CliRunner
 
@@ -36,6 +35,7 @@ from gateway.outbox import Outbox
 from gateway.publish import Publisher, Status, Terms
 from gateway.store.sqlite import SqliteStore
 from gateway.tls import Contexts, contexts
+from tests.servers.conftest import Server, accepts, binary, free_port
 
 pytestmark = pytest.mark.servers
 POST = "pole-1"

@@ -9,7 +9,6 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from conftest import Server, accepts, binary, free_port, started
 from tls_files import HERE, LONG_AGO, YESTERDAY, Authority
 
 from gateway.certificates import troubles
@@ -20,6 +19,7 @@ from gateway.store.influx import InfluxV1
 from gateway.store.open import open_store
 from gateway.tls import Credentials, shown
 from gateway.wire import Point
+from tests.servers.conftest import Server, accepts, binary, free_port, started
 
 pytestmark = pytest.mark.servers
 T_NS = 1_767_225_600 * 10**9

@@ -12,6 +12,7 @@ from firmware_sim.checks import modbus_crc, sds011_sum
 from firmware_sim.device import I2cDevice, Nack, Report, UartDevice
 from firmware_sim.devices.bme280 import Bme280
 from firmware_sim.devices.modbus_noise import RenkeNoise
+from firmware_sim.devices.plantower import Pms5003
 from firmware_sim.devices.sds011 import Sds011
 from firmware_sim.devices.sen55 import Sen55
 from firmware_sim.devices.tfmini import Tfmini
@@ -20,6 +21,7 @@ from firmware_sim.faulty import FaultyI2c, FaultyUart
 from firmware_sim.ports import Line
 
 ASK = bytes.fromhex("aab404000000000000000000000000ffff02ab")  # SDS011, protocol V1.3: query data
+PASSIVE = bytes.fromhex("424de100000170")  # PMS5003, data manual V2.3: only when asked
 CHIP_ID = 0x60
 
 
@@ -219,12 +221,25 @@ def test_a_late_reply_comes_after_the_next_question(heard: Heard, told: Told) ->
 
 
 def test_power_cycle_makes_a_fresh_part(heard: Heard, told: Told) -> None:
+    strike = trouble(told, "power_cycle", from_s=5.0, for_s=2.0)
+    part = uart(heard, strike, make=lambda report: Pms5003(StillStreet(), report))
+    part.update(0.0)
+    part.receive(PASSIVE, 1.0)
+    assert listen(part, 4.9, 1.1) == [], "asked alone"
+    assert part.receive(PASSIVE, 6.0) == b""
+    assert [t_s for t_s, _frame in listen(part, 12.0, 6.5)] == pytest.approx([9.3, 11.6]), "as from the factory"
+
+
+def test_power_cycle_leaves_a_part_its_flash(heard: Heard, told: Told) -> None:
     part = uart(heard, trouble(told, "power_cycle", from_s=5.0, for_s=2.0))
     part.update(0.0)
     part.receive(_query_mode(), 1.0)
     assert listen(part, 4.9, 1.1) == [], "in query mode"
     assert part.receive(ASK, 6.0) == b""
-    assert [t_s for t_s, _frame in listen(part, 9.5, 6.5)] == [8.0, 9.0], "active again, as from the factory"
+    assert listen(part, 9.5, 6.5) == [], "still"
+    assert is_good(part.receive(ASK, 9.6))
+    part.receive(_query_mode(active=True), 9.7)
+    assert [t_s for t_s, _frame in listen(part, 11.8, 9.7)] == pytest.approx([10.7, 11.7])
 
 
 def _query_mode(*, active: bool = False) -> bytes:

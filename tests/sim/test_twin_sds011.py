@@ -122,3 +122,25 @@ def test_playback_ends_with_the_last_frame(still: StillStreet, heard: Heard) -> 
     twin.update(0.0)
     assert [twin.update(t_s)[0].hex() for t_s in (1.0, 2.0, 3.0)] == ["aac00600060058d93dab", "00ff", "00ff"]
     assert heard.values == [{}, {}, {}]
+
+
+def test_what_it_keeps_without_power(still: StillStreet, heard: Heard) -> None:
+    twin = Sds011(still, heard)
+    twin.receive(command(5, new_id="beef"), 0.0)
+    twin.receive(QUERY_MODE, 0.0)
+    twin.receive(QUERY[:7], 0.0)
+    twin.power_cycle(5.0)
+    assert twin.update(6.0) == (b"", NEVER_S)
+    assert twin.receive(QUERY, 7.0)[6:8] == bytes.fromhex("beef"), "and half a command is gone"
+    twin.receive(SLEEP, 8.0)
+    twin.receive(WORK, 9.0)
+    twin.power_cycle(10.0)
+    assert twin.receive(WORK, 11.0) == WAKE_JUNK, "asleep again: the first waking is lost once more"
+    assert twin.receive(WORK, 12.0)[:3] == bytes.fromhex("aac506")
+
+
+def test_without_power_it_loses_no_second_twice(still: StillStreet, heard: Heard) -> None:
+    twin = Sds011(still, heard)
+    assert twin.update(0.0) == (b"", 1.0)
+    twin.power_cycle(3.4)
+    assert twin.update(3.4) == (b"", 4.4)
