@@ -111,3 +111,29 @@ def test_control_in_one_line_the_other_waits_behind_the_flood(
     monkeypatch.setattr("gateway.bridge.MOST_WAITING", 10**6)
     with pytest.raises(AssertionError, match="it did not happen"):
         run_flood(tmp_path, mosquitto.port, 100.0, 200, 5.0)
+
+
+def test_what_is_too_large_is_a_dead_letter_and_what_is_far_too_large_is_never_taken(
+    mosquitto: Server, tmp_path: Path
+) -> None:
+    """Above 64 kB: kept with the reason. Above MaximumPacketSize: the broker keeps it from us; the line holds."""
+    gateway = f"{tmp_path.name}-large"
+    terms = Terms("127.0.0.1", mosquitto.port, tmp_path.name, "bridge", None, None, 60, 100, 1_000_000, 0.05, 1.0)
+    with closing(SqliteStore(tmp_path / "store.db")) as store:
+        bridge = Bridge(terms, store, DeadLetters(tmp_path / "dead"), Clock())
+        running = threading.Thread(target=bridge.run)
+        running.start()
+        city = City(mosquitto.port)
+        try:
+            wait(lambda: bridge.connected, 10)
+            for size in (wire.MAX_PAYLOAD + 1, wire.MAX_PACKET, 4 * wire.MAX_PACKET):
+                city.client.publish(wire.topic(gateway, "windows"), bytes(size), qos=1).wait_for_publish(10)
+            city.send(gateway, [1])
+            wait(lambda: city.receipted.get(gateway), 10)
+            assert bridge.counts["dead_letters"] == 1
+            assert bridge.connected
+        finally:
+            bridge.stop.set()
+            running.join(10)
+            city.client.disconnect()
+            city.client.loop_stop()
