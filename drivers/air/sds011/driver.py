@@ -22,10 +22,11 @@ from drivers.base import U1, Channel, Command, Decoded, Driver, Duty, Fault, Ide
 from drivers.checks import ends_in_sum8, sift, stack, table, verdicts
 from drivers.framing import HeadedFramer
 
-FRAME = np.dtype(
-    [("head", "u1"), ("id", "u1"), ("pm", "<u2", (2,)), ("device", "u1", (2,)), ("sum", "u1"), ("tail", "u1")]
-)
-VERDICTS = table(Fault.SANITY, {0xC0: Fault.OK, 0xC5: Fault.NOT_DATA})  # by the id: a measurement, a reply
+FRAME = np.dtype([("start", "<u2"), ("pm", "<u2", (2,)), ("device", "u1", (2,)), ("sum", "u1"), ("tail", "u1")])
+VERDICTS = np.full(1 << 16, Fault.CHECK, np.uint8)  # by the start: AA, and the id of a measurement or of a reply
+VERDICTS[0xAA::256] = table(Fault.SANITY, {0xC0: Fault.OK, 0xC5: Fault.NOT_DATA})
+VERDICTS.setflags(write=False)
+CHECK = int(Fault.CHECK)
 HI = 999.9  # ug/m3, the end of the range
 
 
@@ -60,8 +61,8 @@ def decode(frames: Sequence[bytes], context: bytes, options: Options) -> Decoded
     """Read PM2.5 and PM10 in ug/m3: one row for each intact measurement."""
     rows, index = stack(frames, FRAME.itemsize)
     fields = rows.view(FRAME)[:, 0]
-    judged = VERDICTS.take(fields["id"])
-    judged[(fields["head"] != 0xAA) | ~_intact_rows(rows)] = Fault.CHECK
+    judged = VERDICTS.take(fields["start"])
+    judged[~_intact_rows(rows)] = CHECK
     fault, index, fields = sift(len(frames), judged, index, fields)
     values = fields["pm"].astype(np.float64) / 10.0
     return Decoded(values, verdicts(Mark.OK, (values >= HI, Mark.SATURATED)), index, fault)
