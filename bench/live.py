@@ -3,6 +3,9 @@
 What is timed is what the core does behind decoding: a Block made of each sensor's rows, the stages (range, Hampel among
 three neighbours, flat line over a minute), the window of each minute with percentiles kept. CPU seconds for an hour of
 data; the blocks of a run stand ready as plain arrays.
+
+All series side by side in one block show what the kernels take: that is held against the target. Several sensors show
+what it takes on a lamp post, where each one is a call of its own.
 """
 
 from __future__ import annotations
@@ -25,8 +28,8 @@ from gateway.pipeline.windows import NS, SensorSpec
 from gateway.plan import Plan
 
 BATCH_S, SPAN_S, PERIOD_S, LATENESS_S = 10, 600, 60, 2.0
-SITE = "6 sensors of 4 channels"  # what is held against a target
-LAYOUTS = {SITE: (6, 4), "24 sensors of 1 channel": (24, 1)}
+KERNELS = "all 24 series in one block"  # what is held against a target
+LAYOUTS = {KERNELS: (1, 24), "6 sensors of 4 channels": (6, 4), "24 sensors of 1 channel": (24, 1)}
 RATES_HZ = (1, 10, 100)
 Ready = list[list[tuple[np.ndarray, ...]]]
 
