@@ -470,7 +470,7 @@ def test_a_port_is_opened_for_itself_alone() -> None:
                 refused = "another program" in error.hint
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
-        _out, err = process.communicate(timeout=10)
+        _out, err = process.communicate(timeout=30)
     assert refused
     assert process.returncode == 130
     assert "Traceback" not in err

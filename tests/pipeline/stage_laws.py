@@ -22,6 +22,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from pipeline_samples import START_NS
 
@@ -33,6 +34,9 @@ from gateway.state import _arrays, _plain
 RANK = {Flag.ABSENT: 0, Flag.MISSING: 0, Flag.NOT_EVALUATED: 1, Flag.GOOD: 2, Flag.SUSPECT: 3, Flag.FAIL: 4}
 FEW = (1.0, 1.0, 1.04, 1.1, 2.0, 2.5, 9.0, -3.0)
 STEPS_S = (1.0, 1.0, 1.0, 0.0, 0.4, 1.7, 3.0, 100.0)
+
+# For a stage that is wrong on purpose: that it is caught matters, not how short the example becomes.
+to_be_caught = settings(phases=(Phase.generate,), report_multiple_bugs=False, database=None, deadline=None)
 
 cut_place = st.integers(0, 60)
 cut_places = st.lists(cut_place, max_size=8)

@@ -18,6 +18,7 @@ from stage_laws import (
     check_restore,
     cut_place,
     cut_places,
+    to_be_caught,
 )
 
 from gateway.block import Block, Flag
@@ -133,12 +134,13 @@ class Repairs(RangeTest):
         return state, replace(block, v=np.clip(block.v, 0.0, 2.0))
 
 
+@settings(to_be_caught, max_examples=300)
 @given(one=blocks(1), cuts=cut_places)
-@settings(max_examples=300)
 def cut(stage: Stage, one: Block, cuts: list[int]) -> None:
     check_cuts(stage, one, cuts)
 
 
+@to_be_caught
 @given(one=blocks(1))
 def honest(stage: Stage, one: Block) -> None:
     check_honest(stage, one)
