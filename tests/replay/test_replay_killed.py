@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from replay_site import kept_history, kept_messages
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("killed")]  # what it compares is made once
 HERE = Path(__file__).parent
 PLACES = 20
 
@@ -75,5 +75,5 @@ def test_the_hour_is_worth_comparing(hour: tuple[Path, str]) -> None:
 @pytest.mark.parametrize("forgets", ["stages", "samples", "bytes"])
 def test_a_restart_that_forgets_is_seen(tmp_path: Path, forgets: str) -> None:
     """The controls: filter tails, open windows and partial frames all matter."""
-    run(tmp_path, 6, 8, 3, forgets)
+    run(tmp_path, 3, 4, 3, forgets)
     assert published(tmp_path / "killed") != published(tmp_path / "whole")
