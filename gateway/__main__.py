@@ -10,7 +10,21 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import typer
 
-from gateway.cli import bridge, check, dead_letters, decode, demo, drivers, ledger, run, scan, status, verify
+from gateway.cli import (
+    bridge,
+    check,
+    dead_letters,
+    decode,
+    demo,
+    drivers,
+    ledger,
+    record,
+    republish,
+    run,
+    scan,
+    status,
+    verify,
+)
 
 app = typer.Typer(
     help="Read urban sensors, check and aggregate their readings, deliver them to a time-series store.",
@@ -20,8 +34,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 for verb in (
-    demo.demo, run.run, bridge.bridge, check.check, status.status, ledger.ledger, verify.verify, scan.scan,
-    drivers.drivers, decode.decode,
+    demo.demo, run.run, bridge.bridge, check.check, status.status, ledger.ledger, verify.verify, republish.republish,
+    scan.scan, record.record, drivers.drivers, decode.decode,
 ):  # fmt: skip
     app.command()(verb)
 app.add_typer(dead_letters.dead_letters, name="dead-letters")

@@ -159,6 +159,12 @@ def account(db: sqlite3.Connection) -> tuple[Fates, Fates, Queue]:
     return _fates(sums, "messages", queued.messages), _fates(sums, "keys", queued.keys), queued
 
 
+def republished(db: sqlite3.Connection) -> int:
+    """Return how many of the messages produced were sent before, and asked for once more."""
+    row = db.execute("SELECT n FROM account WHERE name = 'republished_messages'").fetchone()
+    return 0 if row is None else int(row[0])
+
+
 def slot_account(db: sqlite3.Connection) -> dict[str, int]:
     """Return expected, valid, rejected and missing slots over the life of the data directory."""
     sums = {name: int(n) for name, n in db.execute("SELECT name, n FROM account")}

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from threading import Lock
+from typing import Protocol
 
 from drivers.base import Driver, Inputs, OptionValue
 from gateway.clock import Clock
@@ -20,11 +22,23 @@ NS = 1_000_000_000
 MAX_BACKLOG = 100_000  # records between two batches; beyond it the process is stuck and losing is counted
 
 
+class Keeps(Protocol):
+    """What keeps records until the raw log has them; see gateway.in_hand."""
+
+    def add(self, record: Record) -> None:
+        """Keep a record."""
+
+    def turn(self) -> None:
+        """All that was added is a batch now."""
+
+
 class Recorder:
     """Where owners put records and the batch takes them; safe between threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, in_hand: Keeps | None = None) -> None:
         self._records: deque[Record] = deque()
+        self._in_hand = in_hand
+        self._lock = Lock()
         self.dropped = 0
 
     def put(self, kind: RecordKind, mono_ns: int, source: str, data: bytes) -> None:
@@ -32,11 +46,18 @@ class Recorder:
         if len(self._records) >= MAX_BACKLOG:
             self.dropped += 1
             return
-        self._records.append(Record(kind, mono_ns, source, data))
+        record = Record(kind, mono_ns, source, data)
+        with self._lock:
+            self._records.append(record)
+            if self._in_hand is not None:
+                self._in_hand.add(record)
 
     def drain(self) -> list[Record]:
         """Take all records that are there, in the order of their stamps."""
-        records = [self._records.popleft() for _ in range(len(self._records))]
+        with self._lock:
+            records = [self._records.popleft() for _ in range(len(self._records))]
+            if self._in_hand is not None:
+                self._in_hand.turn()
         return sorted(records, key=lambda record: record.mono_ns)
 
 
@@ -46,6 +67,10 @@ class Timeline:
 
     clock: Clock
     offset_ns: int = 0
+
+    def next_ns(self, period_ns: int) -> int:
+        """Return the next border between periods that lie on UTC, UTC ns."""
+        return (self.clock.mono_ns() + self.offset_ns) // period_ns * period_ns + period_ns
 
 
 def no_inputs() -> Inputs:

@@ -15,7 +15,9 @@ import msgspec
 
 from gateway import health, in_force
 from gateway.acquire import Recorder, Timeline
+from gateway.block import Windows
 from gateway.board import NoticeBoard, Posted, Source
+from gateway.broker_terms import broker_terms
 from gateway.calibrations import Watch
 from gateway.certificates import on_line
 from gateway.clock import Clock
@@ -29,11 +31,11 @@ from gateway.outlook import Outlook
 from gateway.plans import plans
 from gateway.polling import BusOwner
 from gateway.publish import Extra, Publisher, Status
-from gateway.publish import Terms as BrokerTerms
 from gateway.record import ConfigRecord, Record, RecordKind, Tick, encode
+from gateway.reload import Reload
+from gateway.republish import Republish
 from gateway.status import Latest, describe, program, status
 from gateway.supervise import Alarms
-from gateway.tls import contexts
 
 log = logging.getLogger(__name__)
 NS = 1_000_000_000
@@ -55,15 +57,15 @@ class App:
         self._clock = clock
         self._timeline = Timeline(clock)
         self._alarms = Alarms()
-        self._recorder = Recorder()
         self._notices = NoticeBoard()
-        self._owners = Owners(self._recorder, self._timeline, self._notices)
         self._journal = Journal(config, _plans(config), self._timeline, self._alarms)
+        self._recorder = Recorder(self._journal.in_hand)
+        self._owners = Owners(self._recorder, self._timeline, self._notices)
         self._calibrations = Watch(self._alarms, self._tell_event)
         self._latest = Latest()
         self._board = health.Board(config.gateway.data_dir, clock)
         self._outlook = Outlook(config.gateway.data_dir, clock)
-        self._reload: tuple[Config, int] | None = None
+        self._reload: Reload | None = None
         self._stop = asyncio.Event()
         self._last_batch_ns = self._started_ns = clock.mono_ns()
 
@@ -77,7 +79,7 @@ class App:
         try:
             await journal.on_disk(journal.open)
             self._publisher = Publisher(
-                _broker_terms(self._config), journal.outbox, self._clock, journal.disk, self._connection_status
+                broker_terms(self._config), journal.outbox, self._clock, journal.disk, self._connection_status
             )
             await journal.on_disk(self._open_outlook)
             async with asyncio.TaskGroup() as self._tasks:
@@ -112,7 +114,7 @@ class App:
     async def _drain(self) -> None:
         """Give the broker and the bridge a moment to answer; what is left waits for the next start."""
         waited = 0.0
-        while self._journal.outbox.queued and self._publisher.connected and waited < DRAIN_S:
+        while self._journal.outbox.n_queued and self._publisher.connected and waited < DRAIN_S:
             self._publisher.notify()
             await asyncio.sleep(0.2)
             waited += 0.2
@@ -131,7 +133,9 @@ class App:
 
     async def _batch(self) -> None:
         """Log, feed and, if a period closed, commit what acquisition has gathered."""
-        self._journal.follow_clock()
+        done: list[Windows] = []
+        async for some in self._journal.follow_clock():  # what has waited for the clock comes bit by bit
+            self._last_batch_ns, done = self._clock.mono_ns(), [*done, *some]
         if self._follow_calibrations():
             self._tell_meta()
         records = self._recorder.drain()
@@ -140,17 +144,19 @@ class App:
         up = [one.health.name for one in self._owners if one.health.up]
         tick = Record(RecordKind.TICK, tick_ns, "", encode(Tick(tick_ns, up)))
         self._journal.take([*self._with_reload(records, tick_ns), tick])
-        core = self._journal.core
+        core = self._journal.view
         self._notices.post({Source(*at): Posted(v, t_ns - core.offset_ns) for at, (t_ns, v) in core.newest.items()})
         self._last_batch_ns = now
         await self._journal.sync_if_due()
-        done = await self._journal.commit()
+        done += await self._journal.commit()
+        again = await self._journal.on_disk(self._republish.step)
         for windows in done:
             self._latest.take(windows, fields_of(windows, self._journal.committer.terms))
+        if done or again:
+            self._publisher.notify()
         if done:
             if self._outlook.count():
                 await self._journal.on_disk(lambda: self._outlook.weigh(self._config.gateway.history_days))
-            self._publisher.notify()
             expiry_s = 3 * self._config.windows.base_s
             self._publisher.tell(Extra("now", self._latest.now(), retain=True, expiry_s=expiry_s))
             said = self._write_status()
@@ -213,7 +219,7 @@ class App:
 
     def _plan_reload(self, fresh: Config) -> None:
         old = self._config
-        tables = ("gateway", "rawlog", "mqtt", "store", "bridge")
+        tables = ("gateway", "rawlog", "outbox", "mqtt", "store", "bridge")
         fixed = [name for name in tables if getattr(fresh, name) != getattr(old, name)]
         windows = ("base_s", "allowed_lateness_s")
         fixed += [f"windows.{name}" for name in windows if getattr(fresh.windows, name) != getattr(old.windows, name)]
@@ -223,21 +229,18 @@ class App:
         if fresh.hash == old.hash:
             log.info("the configuration has not changed")
             return
-        base_ns = fresh.windows.base_s * NS
-        border = (self._clock.mono_ns() + self._timeline.offset_ns) // base_ns * base_ns + base_ns
         self._journal.core.learn(fresh.hash, _plans(fresh))
-        self._reload = (fresh, border)
+        self._reload = Reload.planned(fresh, self._timeline)
         log.info("configuration %s takes effect at the next window", fresh.hash)
 
     def _with_reload(self, records: list[Record], tick_ns: int) -> list[Record]:
         """Put the CONFIG record of a planned reload at its border, once time has passed it."""
-        if self._reload is None or tick_ns < self._reload[1] - self._timeline.offset_ns:
+        if self._reload is None or self._journal.keeper.hold or tick_ns < self._reload.mono_ns(self._timeline):
             return records
-        fresh, border = self._reload
-        border_mono = border - self._timeline.offset_ns
+        fresh, border_mono = self._reload.config, self._reload.mono_ns(self._timeline)
+        in_force.note(self._journal.outbox, fresh, self._reload.border_ns)
         self._reload, self._config = None, fresh
         self._journal.committer.terms = terms(fresh)
-        in_force.note(self._journal.outbox, fresh, border)
         self._latest.keep({one.name for one in fresh.sensor} | {one.name for one in fresh.derived} | {health.BOARD})
         self._tasks.create_task(self._owners.change(fresh, self._tasks))
         self._tell_meta()
@@ -250,9 +253,11 @@ class App:
     def _write_status(self) -> dict[str, Any]:
         """Replace the status file; return what it says."""
         journal, config = self._journal, self._config
+        self._alarms.replace("outbox", self._outlook.alarm(config))
         alarms = dict(self._alarms.now) | ({"broker": self._publisher.alarm} if self._publisher.alarm else {})
         now = status(
-            config, self._clock, journal.core, self._latest, self._owners, journal.outbox, self._publisher,
+            config, self._clock, journal.view, journal.keeper.said(journal.core.clock), self._latest, self._owners,
+            journal.outbox, self._publisher,
             journal.rawlog, alarms, self._recorder.dropped, self._notices,
         ) | self._outlook.said(config)  # fmt: skip
         try:
@@ -262,18 +267,20 @@ class App:
         return now
 
     def _tell_meta(self) -> None:
-        said = describe(self._config, _plans(self._config), self._clock.utc_ns(), self._journal.core.parts)
+        said = describe(self._config, _plans(self._config), self._clock.utc_ns(), self._journal.view.parts)
         self._publisher.tell(Extra("meta", msgspec.json.encode(said), qos=1, retain=True))
 
     def _follow_calibrations(self) -> bool:
-        return self._calibrations.look(self._config, self._clock.utc_ns(), self._journal.core.parts)
+        return self._calibrations.look(self._config, self._clock.utc_ns(), self._journal.view.parts)
 
     def _tell_event(self, event: dict[str, Any]) -> None:
-        self._publisher.tell(Extra("event", msgspec.json.encode(event), qos=1))
+        self._journal.outbox.tell(event, event["t_ns"])
 
     def _open_outlook(self) -> None:
         journal, config = self._journal, self._config
         self._outlook.open(journal.outbox, journal.rawlog, self._publisher, config.gateway.history_days)
+        base_s = config.windows.base_s
+        self._republish = Republish(config.gateway.data_dir, journal.outbox, journal.committer, journal.core, base_s)
         in_force.begin(journal.outbox, config)
 
     def _connection_status(self, online: bool, reason: str) -> Status:
@@ -284,14 +291,6 @@ def _plans(config: Config) -> dict[str, Plan]:
     """Make the plans of all sensors and of the board itself."""
     board = SensorConfig(name=health.BOARD, driver=health.BOARD)
     return plans(config, ((board, health.BOARD_DRIVER),))
-
-
-def _broker_terms(config: Config) -> BrokerTerms:
-    mqtt = config.mqtt
-    return BrokerTerms(
-        config.gateway.name, mqtt.host, mqtt.port, mqtt.password_file, contexts(mqtt), mqtt.keepalive_s,
-        mqtt.inflight, mqtt.confirm, mqtt.resend_s, mqtt.resend_max_s, config.gateway.back_off_max_s,
-    )  # fmt: skip
 
 
 async def run(path: Path, config: Config) -> None:

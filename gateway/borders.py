@@ -18,6 +18,7 @@ class Borders:
     known_ns: int = 0  # what an earlier run has closed: a log that is read again says nothing new of it
     touched: set[int] = field(default_factory=set)  # open windows in which something happened, or time passed
     overdue: set[int] = field(default_factory=set)  # closed windows for which something came afterwards
+    last_ns: int = 0  # the latest that has happened on this line
 
     @property
     def amend_ns(self) -> int:
@@ -25,9 +26,14 @@ class Borders:
         since_ns = self.closed_ns - self.allowed_ns
         return max(since_ns - since_ns % self.period_ns, self.firm_ns)
 
+    @property
+    def end_ns(self) -> int:
+        """Up to where there are windows, closed or open."""
+        return max(self.closed_ns, *(start + self.period_ns for start in self.touched), 0)
+
     def touch(self, first_ns: int, last_ns: int) -> None:
         """Take note that something happened in [first_ns, last_ns]."""
-        amend_ns = self.amend_ns
+        amend_ns, self.last_ns = self.amend_ns, max(self.last_ns, last_ns)
         first_ns = max(first_ns, min(amend_ns, self.closed_ns))
         for start in range(first_ns - first_ns % self.period_ns, last_ns + 1, self.period_ns):
             if start >= self.closed_ns:
@@ -54,7 +60,8 @@ class Borders:
         self.closed_ns = self.firm_ns = self.known_ns = closed_ns
 
     def begin_line(self, now_ns: int) -> None:
-        """Begin a new time line with the window that it is now; what is stamped before belongs to no window of it."""
+        """Begin a new time line with the window of a moment; what is stamped before belongs to no window of it."""
+        self.last_ns = 0
         self.firm_ns = self.closed_ns = max(now_ns - now_ns % self.period_ns, self.known_ns)
 
     def make_firm(self, border_ns: int) -> None:
@@ -65,6 +72,7 @@ class Borders:
         """Return what changes, in a form that msgpack can write."""
         return {
             "closed_ns": self.closed_ns, "firm_ns": self.firm_ns, "known_ns": self.known_ns,
+            "last_ns": self.last_ns,
             "touched": sorted(self.touched), "overdue": sorted(self.overdue),
         }  # fmt: skip
 
@@ -73,7 +81,8 @@ class Borders:
         closed_ns = plain["closed_ns"]
         firm_ns = plain.get("firm_ns", closed_ns) if same else closed_ns
         overdue = set(plain.get("overdue", ())) if same else set()
-        known_ns = plain.get("known_ns", 0)
+        known_ns, last_ns = plain.get("known_ns", 0), plain.get("last_ns", 0)
         return Borders(
-            self.period_ns, self.allowed_ns, closed_ns, firm_ns, known_ns, set(plain["touched"]), overdue
+            self.period_ns, self.allowed_ns, closed_ns, firm_ns, known_ns, set(plain["touched"]), overdue,
+            last_ns,
         )  # fmt: skip

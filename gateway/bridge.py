@@ -1,9 +1,9 @@
 """The bridge: from the broker into the store, then the acknowledgement, then the receipt.
 
-A message is acknowledged to the broker only when the store has answered; a store that is away therefore holds the
-messages in the broker. Every delivery carries the generation of its connection, because after a lost session the same
-message id means another message: an acknowledgement from an older generation is dropped and the message comes again,
-which the key makes harmless.
+A message is acknowledged to the broker only when the store has answered, or when it lies in the spool on our own disk:
+there goes what comes while the store is away for longer than `spool_after_s`, and from there it goes into the store,
+oldest first; what comes meanwhile goes behind it. Only what the store has gets a receipt. When the spool is full, the
+messages stay in the broker. How it speaks with the broker is in bridge_line.py, with the store in writing.py.
 
 What a gateway sends faster than it may waits for its turn, unacknowledged (turns.py). Beyond what may wait of one
 gateway it is sent back: acknowledged to the broker, so that the line is free for others, but without a receipt, so that
@@ -13,175 +13,165 @@ the gateway keeps it and sends it again.
 from __future__ import annotations
 
 import logging
-import sys
-import threading
-from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
 
-import msgspec
-import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
-
-from gateway import mqtt5, secrets, wire
+from gateway import wire
+from gateway.bridge_line import MOST_WAITING, RECEIVE_MAXIMUM, Line, Terms
 from gateway.clock import Clock
 from gateway.dead_letters import DeadLetter, DeadLetters
 from gateway.deliveries import Delivery, Readable, Reading
-from gateway.store.base import Store, StoreError, Verdict
-from gateway.supervise import BackOff
-from gateway.tls import Contexts, Overheard, explain, shown_on
-from gateway.turns import Turns
+from gateway.spool import Spool, Spooled
+from gateway.store.base import Store
+from gateway.writing import Outcome, Writer
 
+__all__ = ["Bridge", "Delivery", "Terms"]
 log = logging.getLogger(__name__)
-RECEIVE_MAXIMUM = 500
-MOST_WAITING = RECEIVE_MAXIMUM // 4  # of one gateway, for their turn: three that flood leave room for the rest
-NEVER = 0xFFFFFFFF
 LOOP_S = 0.5
-ROUND_S = 20.0  # how often a bridge that waits for the store shows that it lives
-LONGEST_WAIT_S = 3600.0  # whatever a store asks for
+SLOW_S = 1.0  # a store that took longer gets as much at once as may wait here
+DRAIN_S = 1.0  # of writing from the spool, then it is looked at what has come
+LEVELS = (95, 80, 50)  # percent of the spool: from there on there is an alarm
 
 
-class Terms(NamedTuple):
-    """How to reach the broker, and how much to write at once."""
+class Bridge(Line):
+    """One bridge; `run` blocks until `stop` is set. Without a spool a store that is away holds everything up."""
 
-    host: str
-    port: int
-    client_id: str
-    user: str
-    password_file: Path | None
-    tls: Contexts | None
-    keepalive_s: int
-    batch_messages: int
-    batch_bytes: int
-    batch_s: float
-    retry_max_s: float
-    max_messages_per_s: float = 100.0  # of one gateway, and the following too
-    burst: int = 10_000
-    max_series: int = 10_000
-
-
-class Bridge:
-    """One bridge; `run` blocks until `stop` is set."""
-
-    def __init__(self, terms: Terms, store: Store, dead_letters: DeadLetters, clock: Clock) -> None:
-        self._terms = terms
-        self._store = store
+    def __init__(
+        self, terms: Terms, store: Store, dead_letters: DeadLetters, clock: Clock, spool: Spool | None = None
+    ) -> None:
+        super().__init__(terms, clock)
         self._dead_letters = dead_letters
-        self._clock = clock
-        self._arrived: Turns[Delivery] = Turns(clock, terms.max_messages_per_s, terms.burst, MOST_WAITING)
-        self._generation = 0
-        self._broker = f"broker {terms.host}:{terms.port}"
+        self._spool = spool
         self._reading = Reading(terms.max_series)
-        self._overheard = Overheard()
-        self._client = self._make_client()
-        self.stop = threading.Event()
-        self.counts: Counter[str] = Counter()
-        self.alarms: dict[str, str] = {}
-        self.connected = False
-        self.peer = b""  # the certificate that the broker has shown
-        self.failed: BaseException | None = None
-        self.passed_ns = clock.mono_ns()
+        self._writer = Writer(store, clock, terms.retry_max_s, self.stop, self._tell, self._pass, self.counts)
+        self.standing: dict[str, float] = {}  # of store and spool, for the status
 
     def run(self) -> None:
         """Carry messages until told to stop; raises what a callback raised."""
-        terms = self._terms
-        properties = mqtt5.connect(
-            ReceiveMaximum=RECEIVE_MAXIMUM,  # the default of 20 would stop a batch of 100
-            SessionExpiryInterval=NEVER,
-            MaximumPacketSize=wire.MAX_PACKET,
-        )
-        self._client.connect_async(terms.host, terms.port, terms.keepalive_s, clean_start=False, properties=properties)
-        self._client.loop_start()
+        self._start()
         try:
             while not self.stop.is_set():
-                self.passed_ns = self._clock.mono_ns()
+                self._pass()
                 if self.failed is not None:
                     raise self.failed
                 batch = self._collect()
                 if batch:
                     self.carry(batch)
+                self._drain()
+                self._stand()
         finally:
-            self._client.disconnect()
-            self._client.loop_stop()
+            self._end()
 
     def carry(self, batch: Sequence[Delivery]) -> None:
-        """Write a batch, acknowledge it, and send the receipts."""
-        readable = [one for delivery in batch if (one := self._read(delivery)) is not None]
-        stored: list[Readable] = []
-        dead: list[Readable] = []
-        if readable and not self._write(readable, stored, dead):
-            return  # stopped while the store was away: what is not acknowledged comes again
-        for delivery in batch:
-            self._acknowledge(delivery)
-        self._send_receipts(stored, dead)
-
-    # -- from the broker ----------------------------------------------------------------------------------------
-
-    def _make_client(self) -> mqtt.Client:
-        terms = self._terms
-        client = mqtt.Client(
-            CallbackAPIVersion.VERSION2, client_id=terms.client_id, protocol=mqtt.MQTTv5, manual_ack=True
-        )
-        client.reconnect_delay_set(1, max(1, int(terms.retry_max_s)))
-        client.on_pre_connect = self._on_pre_connect
-        client.on_connect = self._on_connect
-        client.on_connect_fail = self._on_connect_fail
-        client.on_log = self._overheard
-        client.on_disconnect = self._on_disconnect
-        client.on_message = self._on_message
-        return client
-
-    def _on_pre_connect(self, client: mqtt.Client, _user: Any) -> None:
-        """Read password and certificates anew: what was renewed is taken without a restart."""
-        terms = self._terms
-        if (password := secrets.read(terms.password_file)) is not None:
-            client.username_pw_set(terms.user, password)
-        if terms.tls is not None:
-            client._ssl_context = None  # noqa: SLF001 - paho has no way to say: another one from now on
-            client.tls_set_context(terms.tls())
-
-    def _on_connect_fail(self, _client: mqtt.Client, _user: Any) -> None:
-        error = sys.exception()  # paho calls from where it has caught it, and does not say what it was
-        self._tell(self._broker, f"no connection: {explain(error)}" if error is not None else "no connection")
-
-    def _on_connect(self, client: mqtt.Client, _user: Any, _flags: Any, reason: Any, _properties: Any) -> None:
-        if reason.is_failure:
-            self._tell(self._broker, f"refuses: {reason}; check user and password")
+        """Write a batch, acknowledge it, and send the receipts; put it aside while the store is away."""
+        readable, strange = self._read(batch)
+        unkept = self._bury(strange)
+        if self._spool is not None and self._spool.messages:  # the order is kept: behind what waits
+            self._put_aside(batch, readable, unkept)
             return
-        self._generation += 1
-        self.connected = True
-        self.peer = shown_on(client.socket())
-        self._tell(self._broker, "")
-        client.subscribe(f"{wire.ROOT}/+/windows", qos=1)
+        patience_s = self._terms.spool_after_s if self._spool is not None and self._spool.limit_bytes else None
+        outcome = self._writer.write(readable, patience_s)
+        if outcome is not None:
+            self._settle(batch, outcome, unkept)
+        elif not self.stop.is_set():  # else what is not acknowledged comes again
+            self._put_aside(batch, readable, unkept)
 
-    def _on_disconnect(self, _client: mqtt.Client, _user: Any, _flags: Any, reason: Any, _properties: Any) -> None:
-        self._generation += 1  # what is acknowledged from here on belongs to no connection
-        was, self.connected = self.connected, False
-        self._arrived.clear()  # it comes again, and should not wait twice
-        why = self._overheard.take() or (str(reason) if was else "")  # a refusal was told already
-        if why and not self.stop.is_set():
-            self._tell(self._broker, f"connection lost ({why})")
-
-    def _on_message(self, _client: mqtt.Client, _user: Any, message: mqtt.MQTTMessage) -> None:
-        try:
-            delivery = Delivery(self._generation, message.mid, message.qos, message.topic, bytes(message.payload))
-            whose = message.topic.split("/")[2:3]
-            if not self._arrived.put(whose[0] if whose else "", delivery, len(delivery.payload)):
-                self.counts["sent_back"] += 1
+    def _settle(self, batch: Sequence[Delivery], outcome: Outcome, unkept: set[int]) -> None:
+        """Bury what is bad, acknowledge, and tell the gateways; what could not be buried stays in the broker."""
+        kept = self._bury_refused(outcome)
+        unkept = unkept | {id(one.delivery) for one, _ in outcome.dead if not any(one is each for each in kept)}
+        for delivery in batch:
+            if id(delivery) not in unkept:
                 self._acknowledge(delivery)
-        except BaseException as error:  # noqa: BLE001 - a callback's error belongs to the main thread
-            self.failed = error
+        self._send_receipts(outcome.stored, kept)
+
+    # -- the spool ----------------------------------------------------------------------------------------------
+
+    def _put_aside(self, batch: Sequence[Delivery], readable: Sequence[Readable], unkept: set[int]) -> None:
+        """Put a batch into the spool and acknowledge it; while there is no room, wait for the store to make some."""
+        assert self._spool is not None
+        names: dict[int, list[tuple[str, int, int, int]]] = {}
+        for one in readable:
+            message = one.message
+            name = (message.epoch, message.seq, message.start_ns, message.rev)
+            names.setdefault(id(one.delivery), []).append(name)
+        left = [delivery for delivery in batch if id(delivery) in names]
+        for delivery in batch:
+            if id(delivery) not in names and id(delivery) not in unkept:
+                self._acknowledge(delivery)  # it lies among the dead letters
+        while left:
+            now_ns = self._clock.utc_ns()
+            taken = self._spool.append([Spooled(now_ns, d.topic, tuple(names[id(d)]), d.payload) for d in left])
+            for delivery in left[:taken]:
+                self._acknowledge(delivery)
+            left = left[taken:]
+            self._stand(full=bool(left))
+            if left and not self._make_room(left, readable):
+                return
+
+    def _make_room(self, left: list[Delivery], readable: Sequence[Readable]) -> bool:
+        """Wait for the store, write from the spool; False when told to stop, or when `left` went straight to it."""
+        assert self._spool is not None
+        if not self._spool.messages:  # nothing can be put aside: then wait, as without a spool
+            ours = {id(delivery) for delivery in left}
+            outcome = self._writer.write([one for one in readable if id(one.delivery) in ours])
+            if outcome is not None:
+                self._settle(left, outcome, set())
+            return False
+        return self._drain_once() if self._writer.due() and not self.stop.is_set() else self._writer.wait_due()
+
+    def _drain(self) -> None:
+        """Write from the spool for a while, if the store may be asked."""
+        until_ns = self._clock.mono_ns() + round(DRAIN_S * 1e9)
+        while self._spool is not None and self._spool.messages and not self.stop.is_set():
+            if not self._writer.due() or self._clock.mono_ns() > until_ns or not self._drain_once():
+                return
+
+    def _drain_once(self) -> bool:
+        """Write the oldest of the spool and tell the gateways; False when told to stop."""
+        assert self._spool is not None
+        entries = self._spool.oldest(RECEIVE_MAXIMUM, self._terms.batch_bytes)
+        readable, strange = self._read([Delivery(0, 0, 0, one.topic, one.payload) for one in entries])
+        outcome = self._writer.write(readable, 0.0)
+        if outcome is None:
+            return not self.stop.is_set()
+        self._bury(strange)
+        kept = self._bury_refused(outcome)
+        self._send_receipts(outcome.stored, kept)
+        self._spool.done(len(entries))
+        return True
+
+    def _stand(self, *, full: bool = False) -> None:
+        """Say how store and spool stand, for the status and as an alarm."""
+        self.standing = {"store_away_s": round(self._writer.away_s(), 1)}
+        spool = self._spool
+        if spool is None:
+            return
+        oldest_ns = spool.oldest_ns()
+        age_s = max(0.0, (self._clock.utc_ns() - oldest_ns) / 1e9) if oldest_ns is not None else 0.0
+        self.standing |= {"spool_messages": spool.messages, "spool_bytes": spool.size_bytes,
+                          "spool_limit_bytes": spool.limit_bytes, "spool_oldest_s": round(age_s, 1)}  # fmt: skip
+        self.counts.update({name: n - self.counts[name] for name, n in spool.counts.items()})
+        level = next((one for one in LEVELS if 100 * spool.fill >= one), 0) if spool.messages else 0
+        told = f"more than {level} % of spool_mb is used: bring the store back" if level else ""
+        if full:
+            told = "it is full: the broker holds what comes now; bring the store back"
+            self.counts["spool_full"] += self.alarms.get("spool") != told  # how often, not for how long
+        self._tell("spool", spool.trouble or told)
+
+    # -- in and out ---------------------------------------------------------------------------------------------
 
     def _collect(self) -> list[Delivery]:
         """Wait for a message, then take what comes within `batch_s`, up to the limits of a batch."""
-        first = self._arrived.get(LOOP_S)
+        waits = self._spool is not None and self._spool.messages and self._writer.due()
+        first = self._arrived.get(0.0 if waits else LOOP_S)
         self._tell_floods()
         if first is None:
             return []
         batch, size = [first], len(first.payload)
         until_ns = self._clock.mono_ns() + round(self._terms.batch_s * 1e9)
-        while len(batch) < self._terms.batch_messages and size < self._terms.batch_bytes:
+        more = RECEIVE_MAXIMUM / self._terms.batch_messages if self._writer.took_s > SLOW_S else 1.0
+        most, most_bytes = self._terms.batch_messages * max(more, 1.0), self._terms.batch_bytes * max(more, 1.0)
+        while len(batch) < most and size < most_bytes:
             left_s = (until_ns - self._clock.mono_ns()) / 1e9
             further = self._arrived.get(max(self._clock.real_s(left_s), 0.0))
             if further is None:
@@ -197,87 +187,39 @@ class Bridge:
         limit = f"more than max_messages_per_s = {self._terms.max_messages_per_s:g}"
         self._tell("flood", f"{', '.join(floods)} send {limit}; what is too much comes again later" if floods else "")
 
-    def _read(self, delivery: Delivery) -> Readable | None:
-        """Read a delivery; what is no message of ours goes to the dead letters, and blocks nobody."""
-        try:
-            return self._reading.read(delivery)
-        except wire.WireError as error:
-            self._bury(delivery, str(error))
-            return None
+    def _read(self, batch: Sequence[Delivery]) -> tuple[list[Readable], list[tuple[Delivery, str]]]:
+        """Read deliveries; return the messages, and what is no message of ours with the reason."""
+        readable: list[Readable] = []
+        strange: list[tuple[Delivery, str]] = []
+        for delivery in batch:
+            good, why = self._reading.unfold(delivery)
+            readable += good
+            if why:
+                strange.append((delivery, why))
+        return readable, strange
 
-    # -- into the store -------------------------------------------------------------------------------------------
+    def _bury_refused(self, outcome: Outcome) -> list[Readable]:
+        """Put what the store refuses among the dead letters; return those that lie there now."""
+        return [one for one, reason in outcome.dead if not self._bury([(_letter_of(one), reason)])]
 
-    def _write(self, batch: Sequence[Readable], stored: list[Readable], dead: list[Readable]) -> bool:
-        """Write a batch; halve it around what the store cannot take. False when stopped before the store answered."""
-        back_off = BackOff(self._terms.retry_max_s)
-        while True:
+    def _bury(self, letters: Sequence[tuple[Delivery, str]]) -> set[int]:
+        """Put deliveries among the dead letters; return the ids of those that the disk did not take."""
+        unkept: set[int] = set()
+        for delivery, reason in letters:
             try:
-                self._store.write([point for one in batch for point in one.points])
-            except StoreError as error:
-                if error.verdict is Verdict.SPLIT:
-                    return self._split(batch, stored, dead, error)
-                self.counts["retries"] += 1
-                self._tell("store", str(error))
-                if not self._wait(back_off.next_s() if error.retry_after_s is None else error.retry_after_s):
-                    return False
+                self._dead_letters.keep(DeadLetter(self._clock.utc_ns(), delivery.topic, reason, delivery.payload))
+            except OSError as error:
+                unkept.add(id(delivery))
+                self.counts["letters_unkept"] += 1
+                self._tell("dead letters", f"they cannot be kept, and wait in the broker: {error}")
                 continue
-            self._tell("store", "")
-            self.counts["messages"] += len(batch)
-            self.counts["points"] += sum(len(one.points) for one in batch)
-            stored += batch
-            return True
+            self._tell("dead letters", "")
+            self.counts["dead_letters"] += 1
+            log.error("dead letter from %s: %s", delivery.topic, reason)
+        return unkept
 
-    def _wait(self, wait_s: float) -> bool:
-        """Wait for the store, in rounds; False when told to stop."""
-        left_s = min(wait_s, LONGEST_WAIT_S)
-        while not self.stop.wait(self._clock.real_s(min(left_s, ROUND_S))):
-            self.passed_ns = self._clock.mono_ns()
-            left_s -= ROUND_S
-            if left_s <= 0:
-                return True
-        return False
 
-    def _split(
-        self, batch: Sequence[Readable], stored: list[Readable], dead: list[Readable], error: StoreError
-    ) -> bool:
-        if len(batch) == 1:
-            self._bury(batch[0].delivery, f"the store refuses it: {error}")
-            dead += batch
-            return True
-        half = len(batch) // 2
-        return self._write(batch[:half], stored, dead) and self._write(batch[half:], stored, dead)
-
-    def _bury(self, delivery: Delivery, reason: str) -> None:
-        self._dead_letters.keep(DeadLetter(self._clock.utc_ns(), delivery.topic, reason, delivery.payload))
-        self.counts["dead_letters"] += 1
-        log.error("dead letter from %s: %s", delivery.topic, reason)
-
-    # -- back --------------------------------------------------------------------------------------------------------
-
-    def _acknowledge(self, delivery: Delivery) -> None:
-        if delivery.generation != self._generation:
-            self.counts["stale_acks"] += 1
-            return
-        self._client.ack(delivery.mid, delivery.qos)
-
-    def _send_receipts(self, stored: Sequence[Readable], dead: Sequence[Readable]) -> None:
-        """Tell each gateway which of its messages the store has, and which lie among the dead letters."""
-        origins = {(one.message.gateway, one.message.epoch) for one in (*stored, *dead)}
-        for gateway, epoch in sorted(origins):
-            seqs = [
-                [one.message.seq for one in part if (one.message.gateway, one.message.epoch) == (gateway, epoch)]
-                for part in (stored, dead)
-            ]
-            receipt = wire.Receipt(wire.VERSION, epoch, wire.ranges(seqs[0]), wire.ranges(seqs[1]))
-            self._client.publish(wire.topic(gateway, "receipt"), msgspec.json.encode(receipt), qos=1)
-            self.counts["receipts"] += 1
-
-    def _tell(self, subject: str, trouble: str) -> None:
-        """Log a trouble once, and its end once."""
-        known = self.alarms.pop(subject, "")
-        if trouble:
-            self.alarms[subject] = trouble
-            if trouble != known:
-                log.warning("%s: %s", subject, trouble)
-        elif known:
-            log.info("%s: well again", subject)
+def _letter_of(one: Readable) -> Delivery:
+    """Return what becomes a dead letter of a message: its delivery, or only itself where others came with it."""
+    alone = len(wire.unbundle(one.delivery.payload)) == 1
+    return one.delivery if alone else one.delivery._replace(payload=wire.pack(one.message))

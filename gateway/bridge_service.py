@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from contextlib import closing, suppress
+from functools import partial
 from types import FrameType
 from urllib.parse import urlsplit
 
@@ -15,7 +17,8 @@ from gateway.clock import Clock
 from gateway.config import Config
 from gateway.config_site import StoreConfig
 from gateway.dead_letters import DeadLetters
-from gateway.store.open import open_store
+from gateway.spool import Spool
+from gateway.store.open import Reopened, open_store
 from gateway.supervise import Alarms
 from gateway.tls import contexts, credentials, shown
 
@@ -30,8 +33,9 @@ def serve(config: Config) -> None:
     clock = Clock.from_env()
     data_dir = config.bridge.data_dir
     data_dir.mkdir(parents=True, exist_ok=True)
-    with closing(open_store(config.store, config.bridge)) as store:
-        bridge = Bridge(terms(config), store, DeadLetters(data_dir / "dead-letters"), clock)
+    spool = Spool(data_dir / "spool", round(config.bridge.spool_mb * 1e6))
+    with closing(Reopened(partial(open_store, config.store, config.bridge))) as store:
+        bridge = Bridge(terms(config), store, DeadLetters(data_dir / "dead-letters"), clock, spool)
 
         def stop(number: int, frame: FrameType | None) -> None:
             del number, frame
@@ -52,7 +56,7 @@ def terms(config: Config) -> Terms:
     return Terms(
         mqtt.host, mqtt.port, bridge.client_id, bridge.user, bridge.password_file, contexts(mqtt), mqtt.keepalive_s,
         bridge.batch_messages, bridge.batch_bytes, bridge.batch_s, bridge.retry_max_s,
-        bridge.max_messages_per_s, bridge.burst, bridge.max_series,
+        bridge.max_messages_per_s, bridge.burst, bridge.max_series, bridge.spool_after_s,
     )  # fmt: skip
 
 
@@ -66,8 +70,9 @@ def _beat(bridge: Bridge, config: Config, clock: Clock) -> None:
         if clock.mono_ns() - bridge.passed_ns < STUCK_NS:
             health.notify("WATCHDOG=1")
         now = {
-            "v": 1, "t_ns": clock.utc_ns(), "connected": bridge.connected, "alarms": bridge.alarms | ends.now,
-            "counts": dict(bridge.counts), "store": config.store.kind,
+            "v": 1, "t_ns": clock.utc_ns(), "pid": os.getpid(), "connected": bridge.connected,
+            "alarms": bridge.alarms | ends.now,
+            "counts": dict(bridge.counts), "store": config.store.kind, **bridge.standing,
         }  # fmt: skip
         health.write_status(config.bridge.data_dir, now)
 

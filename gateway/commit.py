@@ -77,7 +77,8 @@ class Committer:
         facts: dict[str, str] = {}
         for period in self.terms.periods:
             name = _key(period)
-            facts[f"long_{name}"] = str(watermark_ns)  # made up to here
+            made_ns = max(watermark_ns, int(self._outbox.recall(f"long_{name}", "0")))  # a clock may be set back
+            facts[f"long_{name}"] = str(made_ns)  # made up to here, but for what is unmade
             unmade = self._unmade(period, bases)
             due = [start_ns for start_ns, end_ns in unmade.items() if end_ns <= watermark_ns]
             facts[_unmade_key(period)] = msgspec.json.encode([one for one in unmade if one not in due]).decode()
@@ -85,11 +86,12 @@ class Committer:
             made = [make_long(period, start_ns, between, core, self.terms, self._made) for start_ns in due]
             long += [one for one in made if one is not None]
         done = [*bases, *long]
-        forget_ns = int(watermark_ns - self.terms.history_days * DAY_NS)
+        forget_ns = int(watermark_ns - self.terms.history_days * DAY_NS) if core.epoch.lasts(watermark_ns) else 0
         details_ns = int(watermark_ns - self._details_ns())
         self._outbox.commit(
-            list(self.messages(done)), bases, state, facts, max(forget_ns, 0), max(details_ns, 0), amended
-        )
+            list(self.messages(done)), bases, state, facts, max(forget_ns, 0), max(details_ns, 0), amended,
+            now_ns=watermark_ns if core.clock.synchronised else 0,
+        )  # fmt: skip
         return done
 
     def messages(self, all_windows: Iterable[Windows]) -> Iterable[Outgoing]:
@@ -117,34 +119,58 @@ class Committer:
     def _bases(self, closed: Sequence[Windows], core: Core) -> tuple[list[Windows], dict[str, int]]:
         """Return the base windows to write, numbered; what came late is put together with what is known of its window.
 
-        Also returns by how much the account of slots changes because of what came late.
+        Also returns by how much the account of slots changes because of what came late, or again on another time line.
         """
         out: list[Windows] = []
         account = dict.fromkeys(SLOT_ACCOUNTS, 0)
+        open_again: set[tuple[str, int]] = set()
         for windows in closed:
             known = next((one for one in reversed(out) if one.start_ns == windows.start_ns), None)
-            rev = history.rev_of(self._outbox.db, windows.start_ns) if known is None else known.rev
+            start_ns = windows.start_ns
+            rev = history.rev_of(self._outbox.db, start_ns) if known is None else known.rev
             if rev is None:
-                out.append(core.amended(None, windows) if windows.late else windows)
-            elif not windows.late:
-                out.append(revised(windows, rev + 1))
-            elif (one := self._amended(known, windows, core)) is not None:
-                before, after = one
+                first = core.amended(None, windows) if windows.late else windows
+                missed = self._missed(first, open_again)
+                out.append(revised(first, 1) if missed else first)
+                for i, name in enumerate(SLOT_ACCOUNTS if missed else ()):
+                    account[name] += int(first.slots[:, i].sum())
+                continue
+            before = known or next(history.between(self._outbox.db, start_ns, start_ns + 1), None)
+            after = self._amended(before, windows, core) if windows.late else windows  # else the clock was set
+            if after is not None:
                 out.append(revised(after, rev + 1))
-                for i, name in enumerate(SLOT_ACCOUNTS):
-                    account[name] += int(after.slots[:, i].sum() - before.slots[:, i].sum())
+                for i, name in enumerate(SLOT_ACCOUNTS if before is not None else ()):
+                    account[name] += int(after.slots[:, i].sum() - (before or after).slots[:, i].sum())
         return out, account
 
-    def _amended(self, known: Windows | None, late: Windows, core: Core) -> tuple[Windows, Windows] | None:
-        """Return a window before and after what came late was put in; None where that cannot be."""
-        start_ns = late.start_ns
-        before = known or next(history.between(self._outbox.db, start_ns, start_ns + 1), None)
+    def _missed(self, windows: Windows, open_again: set[tuple[str, int]]) -> bool:
+        """Tell whether a longer window was made without this one: then it counts as a revision, and so does that one.
+
+        It comes late, or from a clock that was set back. `open_again` names the longer windows that earlier ones of
+        this commit are in: they are made again anyway; takes those of this one.
+        """
+        start_ns, end_ns = windows.start_ns, windows.start_ns + windows.period_s * NS
+        missed = False
+        for period in self.terms.periods:
+            until_ns, unmade = made_until(self._outbox.recall, period)
+            if end_ns > until_ns:
+                continue
+            for first_ns in period.starts(start_ns):
+                last_ns = period.end(first_ns)
+                if last_ns is not None and last_ns <= until_ns and first_ns not in unmade:
+                    fresh = (period.name, first_ns) not in open_again
+                    missed |= fresh and history.any_between(self._outbox.db, first_ns, last_ns)
+                    open_again.add((period.name, first_ns))
+        return missed
+
+    def _amended(self, before: Windows | None, late: Windows, core: Core) -> Windows | None:
+        """Return a window into which what came late was put; None where that cannot be."""
         try:
             if before is None:
                 raise ValueError("it cannot be read")
-            return before, core.amended(before, late)
+            return core.amended(before, late)
         except ValueError as error:
-            log.error("what came late for the window at %d is left out: %s", start_ns, error)
+            log.error("what came late for the window at %d is left out: %s", late.start_ns, error)
             return None
 
     def _between(self, fresh: Mapping[int, Windows]) -> Between:

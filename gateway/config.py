@@ -18,6 +18,7 @@ from gateway.config_site import (
     GatewayConfig,
     HealthConfig,
     MqttConfig,
+    OutboxConfig,
     RawLogConfig,
     SiteConfig,
     StoreConfig,
@@ -34,6 +35,7 @@ class Config:
     rawlog: RawLogConfig = field(default_factory=RawLogConfig)
     windows: WindowsConfig = field(default_factory=WindowsConfig)
     mqtt: MqttConfig = field(default_factory=MqttConfig)
+    outbox: OutboxConfig = field(default_factory=OutboxConfig)
     bridge: BridgeConfig = field(default_factory=BridgeConfig)
     store: StoreConfig = field(default_factory=StoreConfig)
     health: HealthConfig = field(default_factory=HealthConfig)

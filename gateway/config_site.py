@@ -31,6 +31,7 @@ class GatewayConfig:
     run_dir: Path = Path("/run/lamppost")
     batch_s: Positive = 10.0
     lateness_s: NotNegative = 2.0
+    unsynced_hold_s: NotNegative = 7200.0  # so long readings wait for a clock that can be believed
     history_days: Positive = 35.0
     back_off_max_s: Positive = 60.0
 
@@ -117,7 +118,20 @@ class MqttConfig:
     confirm: Literal["receipt", "puback"] = "receipt"
     resend_s: Positive = 600.0
     resend_max_s: Positive = 21600.0
+    backlog_messages_per_s: Positive = 5.0  # what waited longer than three base windows
+    backlog_bundle: Annotated[int, Interval(ge=1, le=100)] = 10  # so many of it in one PUBLISH
     expiry_warn_days: NotNegative = 30.0  # how long before a certificate on this line ends it is told
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxConfig:
+    """How much may wait on disk for its receipt, and what stays free; docs/reference/outbox.md. 0: no limit."""
+
+    max_mb: NotNegative = 1000.0
+    max_records: Annotated[int, Ge(0)] = 100_000
+    max_age_days: Annotated[float, Interval(ge=0, le=36500)] = 365.0
+    free_floor_mb: NotNegative = 64.0
+    ballast_mb: NotNegative = 8.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +149,8 @@ class BridgeConfig:
     max_messages_per_s: Positive = 100.0  # of one gateway; what comes faster waits
     burst: Annotated[int, Ge(1)] = 10_000  # so many of one gateway at once: a week of minutes
     max_series: Annotated[int, Ge(1)] = 10_000  # of one gateway; names beyond are a fault, and a store dies of them
+    spool_mb: NotNegative = 64.0  # on disk, for what comes while the store is away; 0: it stays in the broker
+    spool_after_s: NotNegative = 30.0  # so long a store may be away before anything goes there
 
 
 @dataclass(frozen=True, slots=True)

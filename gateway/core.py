@@ -7,21 +7,22 @@ so a run that is stopped anywhere and fed the rest of its records ends with the 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import msgspec
 import numpy as np
 
 from gateway.block import SLOT_COUNTS, Block, Reason, Slots, Windows
 from gateway.borders import Borders
+from gateway.epoch import NEVER, Epoch
 from gateway.ingest import read
-from gateway.pipeline.amend import amend, chosen
+from gateway.memory import move, remembered
+from gateway.pipeline.amend import revised
 from gateway.pipeline.derive import Derived, derive
 from gateway.pipeline.neighbours import Doubt, judge
 from gateway.pipeline.stage import holds, passed
 from gateway.pipeline.windows import NS, add, close_all, doubted, expects
-from gateway.plan import Counts, Plan, Plans, fresh, minds_part, nominal, rejected, tell_part, told
-from gateway.record import ClockRecord, ConfigRecord, Record, RecordKind, Tick
+from gateway.plan import Counts, Plan, Plans, amended, fresh, minds_part, nominal, rejected, tell_part, told
+from gateway.record import NO_EPOCH, ClockRecord, ConfigRecord, Record, RecordKind, Tick
 from gateway.state import SensorState, packed, unpacked
 from gateway.waiting import enough, follows, together
 
@@ -44,7 +45,7 @@ class Core:
         self._plans: Plans = {}
         self._states: dict[str, SensorState] = {}
         self.counts: dict[str, Counts] = {}
-        self._clock = ClockRecord("", 0, False, -1)
+        self.epoch = Epoch()
         self.watermark_ns = 0
         self.derived: tuple[Derived, ...] = ()
         self._doubts: tuple[Doubt, ...] = ()
@@ -59,12 +60,17 @@ class Core:
     @property
     def offset_ns(self) -> int:
         """What turns this boot's monotonic time into UTC."""
-        return self._clock.offset_ns
+        return self.epoch.clock.offset_ns
 
     @property
     def clock(self) -> ClockRecord:
         """The clock in force."""
-        return self._clock
+        return self.epoch.clock
+
+    @property
+    def end_ns(self) -> int:
+        """Up to where there are windows, closed or open, UTC ns."""
+        return self._borders.end_ns
 
     def begin(self, config: str, closed_ns: int = 0) -> None:
         """Start without a past; what a log has of before `closed_ns` is passed over, until `caught_up`."""
@@ -79,7 +85,7 @@ class Core:
     def feed(self, records: Sequence[Record]) -> list[Windows]:
         """Take records in their order; return the base windows that closed, in order, and what came late for others.
 
-        What stands before the first CLOCK (the rest of a log whose begin is gone) has no time and is passed over.
+        What stands before the first CLOCK (a log whose begin is gone) has no time and is passed over.
         """
         closed: list[Windows] = []
         run: list[Record] = []
@@ -88,14 +94,14 @@ class Core:
                 self._absorb(run)
                 run = []
                 closed += self._control(record)
-            elif self._clock.epoch >= 0:
+            elif self.epoch.known:
                 run.append(record)
         self._absorb(run)
         return closed
 
     def _control(self, record: Record) -> list[Windows]:
         if record.kind is RecordKind.TICK:
-            if self._clock.epoch < 0:
+            if not self.epoch.known:
                 return []
             tick = msgspec.msgpack.decode(record.data, type=Tick)
             t = tick.mono_ns + self.offset_ns
@@ -116,14 +122,21 @@ class Core:
 
     def _set_clock(self, clock: ClockRecord, mono_ns: int) -> list[Windows]:
         """Go over to another offset; a new epoch breaks the time line: what is open closes, marked."""
-        closed: list[Windows] = []
-        if clock.epoch != self._clock.epoch and self._clock.epoch >= 0:
+        if clock.epoch == NO_EPOCH:  # what follows waits: whoever feeds us brings it behind the clock that holds for it
+            return []
+        epoch, closed = self.epoch.then(clock, mono_ns), list[Windows]()
+        if self.epoch.known and clock.epoch != self.clock.epoch:
+            self._settle(self._borders.last_ns + 1)
             for state in self._states.values():
                 state.windows = doubted(state.windows, Reason.CLOCK)
-            closed = self._close_until(np.iinfo(np.int64).max) + self._take_overdue()
-            self._borders.begin_line(mono_ns + clock.offset_ns)
+            closed = self._close_due(self._borders.due(NEVER))
+            self._borders.begin_line(epoch.begin_ns)
             self.watermark_ns = 0
-        self._clock = clock
+            by_ns = self.epoch.shift_ns(clock)  # None: it is another boot, of which nobody remembers anything
+            self.newest = {at: (t + by_ns, value) for at, (t, value) in self.newest.items() if by_ns is not None}
+            for name, state in self._states.items():
+                move(self._plans[name], state, by_ns or 0)
+        self.epoch = epoch
         return closed
 
     def _put_in_force(self, config: str) -> None:
@@ -205,7 +218,7 @@ class Core:
         (block, slots), state.waiting = together(state.waiting), []
         block = passed(plan.stages, state.stages, block, before_ns)
         self.newest |= told(plan, block)
-        borders = self._borders
+        block, borders = self.epoch.marked(block), self._borders
         windows = add(state.windows, block, slots, borders.closed_ns, borders.amend_ns)
         if borders.known_ns:  # a log is read again: what stands before is not late
             windows["late"] = state.windows["late"]
@@ -217,11 +230,13 @@ class Core:
         if not due:
             return []
         self._settle(due[-1] + self._period_s * NS)
+        return self._close_due(due)
+
+    def _close_due(self, due: Sequence[int]) -> list[Windows]:
         closed = self._take_overdue()
         for start in due:
             self._borders.close(start)
-            windows = self._close(start, late=False)
-            if windows is not None:
+            if (windows := self._close(start, late=False)) is not None:
                 closed.append(derive(judge(windows, self._doubts), self.derived))
         return closed
 
@@ -247,12 +262,7 @@ class Core:
 
         If there is no such window, it is what came late alone. Raises ValueError when it does not say enough.
         """
-        whole = replace(late, late=False)
-        if known is not None:
-            made = {one.sensor for one in self.derived}
-            events = {name for name, plan in self._plans.items() if plan.spec.events}
-            whole = amend(chosen(known, [name for name in known.sensors if name not in made]), late, events)
-        return derive(judge(whole, self._doubts), self.derived)
+        return derive(judge(amended(self._plans, self.derived, known, late), self._doubts), self.derived)
 
     @property
     def parts(self) -> dict[str, str]:
@@ -268,9 +278,8 @@ class Core:
         """Write down everything that is open."""
         self._settle()
         sensors = {name: {"plan": self._plans[name].hash, **state.plain()} for name, state in self._states.items()}
-        clock = msgspec.structs.astuple(self._clock)
-        whole = {"config": self.config, "sensors": sensors, "clock": clock, "watermark_ns": self.watermark_ns}
-        return packed(whole | self._borders.plain(), self._period_s)
+        whole = {"config": self.config, "sensors": sensors, "watermark_ns": self.watermark_ns}
+        return packed(whole | self.epoch.plain() | self._borders.plain(), self._period_s)
 
     def restore(self, saved: bytes, config: str) -> list[str]:
         """Go on from a saved state under `config`; return the sensors whose open window could not be kept.
@@ -279,21 +288,12 @@ class Core:
         """
         plans, whole = self._configs[config], unpacked(saved, self._period_s)
         try:
-            clock, watermark_ns = ClockRecord(*whole["clock"]), whole["watermark_ns"]
+            epoch, watermark_ns = Epoch.restored(whole), whole["watermark_ns"]
             borders = self._borders.restored(whole, same=whole["config"] == config)
-            kept = {
-                name: SensorState.of(one)
-                for name, one in whole["sensors"].items()
-                if name in plans and one["plan"] == plans[name].hash
-            }
+            kept = remembered(plans, whole["sensors"])
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a saved state: {error}") from None
-        self._clock, self._borders, self.watermark_ns = clock, borders, watermark_ns
+        self.epoch, self._borders, self.watermark_ns = epoch, borders, watermark_ns
         self._put_in_force(config)
         self._states |= kept
         return [name for name in plans if name not in kept]
-
-
-def revised(windows: Windows, rev: int) -> Windows:
-    """Return the windows under another revision number."""
-    return replace(windows, rev=rev) if rev != windows.rev else windows

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-VERSION = 2
+VERSION = 3
 SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 CREATE TABLE message (
     seq INTEGER PRIMARY KEY, period_s INTEGER NOT NULL, start_ns INTEGER NOT NULL, rev INTEGER NOT NULL,
     keys INTEGER NOT NULL, sent INTEGER NOT NULL DEFAULT 0, payload BLOB NOT NULL,
-    period TEXT NOT NULL DEFAULT '') STRICT;
+    period TEXT NOT NULL DEFAULT '', kind TEXT NOT NULL DEFAULT '') STRICT;
 CREATE INDEX message_window ON message (period_s, start_ns);
 CREATE TABLE state (
     id INTEGER PRIMARY KEY CHECK (id = 1), config TEXT NOT NULL, segment INTEGER NOT NULL, offset INTEGER NOT NULL,
@@ -27,9 +27,11 @@ UPGRADES = {
     1: """
 ALTER TABLE message ADD COLUMN period TEXT NOT NULL DEFAULT '';
 CREATE TABLE detail (start_ns INTEGER PRIMARY KEY, block BLOB NOT NULL) STRICT;
-"""
+""",
+    2: "ALTER TABLE message ADD COLUMN kind TEXT NOT NULL DEFAULT ''",
 }
 BUSY_S = 10.0
+ALONE_S = 0.5  # for who only wants it if nobody has it
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
@@ -45,21 +47,21 @@ class _Unusable(sqlite3.DatabaseError):
         self.why = why
 
 
-def open_or_begin(path: Path) -> tuple[sqlite3.Connection, Path | None]:
+def open_or_begin(path: Path, *, alone: bool = False) -> tuple[sqlite3.Connection, Path | None]:
     """Open the database, or begin a new one; return where a damaged file, or one of a newer program, is kept.
 
     A disk that is full, locked or away is no damage: it raises sqlite3.Error and leaves the file where it is, because
-    messages wait in it.
+    messages wait in it. With `alone` nobody else may have the file open, and nobody can open it until it is closed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        return _open(path), None
+        return _open(path, alone=alone), None
     except sqlite3.DatabaseError as error:
         why = _why_unusable(error)
         if not why:
             raise
     aside = _set_aside(path, why)
-    return _open(path), aside
+    return _open(path, alone=alone), aside
 
 
 @contextmanager
@@ -77,9 +79,12 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-def _open(path: Path) -> sqlite3.Connection:
-    db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=BUSY_S)
+def _open(path: Path, *, alone: bool = False) -> sqlite3.Connection:
+    timeout_s = ALONE_S if alone else BUSY_S
+    db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=timeout_s)
     try:
+        if alone:
+            db.execute("PRAGMA locking_mode = EXCLUSIVE")
         (version,) = db.execute("PRAGMA user_version").fetchone()
         if version > VERSION:
             raise _Unusable(f"version-{version}")

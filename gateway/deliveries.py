@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from gateway import wire
 
+MOST_TOLD = 3  # reasons of one delivery
+
 
 class Delivery(NamedTuple):
     """A message as it came, with what is needed to acknowledge it."""
@@ -18,7 +20,7 @@ class Delivery(NamedTuple):
 
 
 class Readable(NamedTuple):
-    """A delivery that is a message of this version, with its points."""
+    """A message of this version, its points, and the delivery that it came in, alone or with others."""
 
     delivery: Delivery
     message: wire.WindowsMessage
@@ -32,12 +34,30 @@ class Reading:
         self._max_series = max_series
         self._known: dict[str, set[int]] = {}  # of each gateway: the hashes of its series
 
-    def read(self, delivery: Delivery) -> Readable:
-        """Read a delivery; raise WireError with the reason."""
-        gateway, _ = wire.split_topic(delivery.topic)
+    def unfold(self, delivery: Delivery) -> tuple[list[Readable], str]:
+        """Read the messages of a delivery, one or a bundle; return those that can be read, and why others cannot."""
+        good: list[Readable] = []
+        bad: list[str] = []
+        try:
+            payloads = self._payloads(delivery)
+        except wire.WireError as error:
+            return [], str(error)
+        for i, payload in enumerate(payloads):
+            try:
+                good.append(self._read(delivery, payload))
+            except wire.WireError as error:
+                bad.append(f"message {i + 1} of {len(payloads)}: {error}" if len(payloads) > 1 else str(error))
+        return good, "; ".join(bad[:MOST_TOLD])
+
+    @staticmethod
+    def _payloads(delivery: Delivery) -> list[bytes]:
         if len(delivery.payload) > wire.MAX_PAYLOAD:
             raise wire.WireError(f"{len(delivery.payload)} bytes; at most {wire.MAX_PAYLOAD} are taken")
-        message = wire.unpack_windows(delivery.payload)
+        return wire.unbundle(delivery.payload)
+
+    def _read(self, delivery: Delivery, payload: bytes) -> Readable:
+        gateway, _ = wire.split_topic(delivery.topic)
+        message = wire.unpack_windows(payload)
         if message.gateway != gateway:
             raise wire.WireError(f"it says gateway {message.gateway!r} on the topic of {gateway!r}")
         self._bound(message)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -46,6 +47,7 @@ host = "{host}"
 port = {port}
 resend_s = 5.0
 resend_max_s = 20.0
+backlog_messages_per_s = 50.0
 {mqtt}
 
 [bridge]
@@ -203,6 +205,7 @@ class Demo:
             process = subprocess.Popen(
                 [sys.executable, "-m", module, *arguments],
                 stdin=subprocess.DEVNULL, stdout=output or log, stderr=log, start_new_session=True,
+                env={"GATEWAY_CLOCK": "wall", **os.environ},  # all of it is on this machine: its clock is right
             )  # fmt: skip
         self._processes[name] = process
         return process

@@ -15,6 +15,7 @@ from gateway.config_sensors import SensorConfig
 from gateway.core import Core
 from gateway.journal import terms
 from gateway.plans import plans
+from gateway.room import CUT
 from gateway.store.base import Key
 
 NS = 1_000_000_000
@@ -47,7 +48,7 @@ class Expected:
     def __init__(self, db: sqlite3.Connection, config: Config) -> None:
         self._db = db
         self._terms = terms(config)
-        self._core = _core(config)
+        self._core = core_of(config)
         self._base_s = config.windows.base_s
         self._made: Made = {}
         now = in_force.read(db)
@@ -64,7 +65,7 @@ class Expected:
         first_ns, last_ns = self._db.execute("SELECT min(start_ns), max(start_ns) FROM history").fetchone()
         if first_ns is None:
             return EVER_NS, EVER_NS
-        if last_ns - first_ns > (config.gateway.history_days - 1) * DAY_NS:
+        if last_ns - first_ns > (config.gateway.history_days - 1) * DAY_NS or self._recall(CUT, ""):
             return first_ns, first_ns
         return first_ns, min([first_ns, *(at for one in self._terms.periods for at in one.starts(first_ns))])
 
@@ -129,7 +130,7 @@ class Expected:
 
     def _queued(self, start_ns: int, end_ns: int) -> dict[int, list[int]]:
         out: dict[int, list[int]] = {}
-        query = "SELECT seq, start_ns FROM message WHERE start_ns >= ? AND start_ns < ?"
+        query = "SELECT seq, start_ns FROM message WHERE start_ns >= ? AND start_ns < ? AND keys > 0"
         for seq, at_ns in self._db.execute(query, (start_ns, end_ns)):
             out.setdefault(at_ns, []).append(seq)
         return out
@@ -139,13 +140,16 @@ class Expected:
         return default if row is None else str(row[0])
 
 
-def _core(config: Config) -> Core:
+def core_of(config: Config) -> Core:
     """Return a core that knows the plans, for longer windows need to know which slots were expected."""
     board = SensorConfig(name=health.BOARD, driver=health.BOARD)
     own = plans(config, ((board, health.BOARD_DRIVER),))
     core = Core({config.hash: own}, config.windows.base_s, config.gateway.lateness_s)
     core.begin(config.hash)
     return core
+
+
+_core = core_of
 
 
 def _key(point: wire.Point) -> Key:

@@ -11,13 +11,13 @@ from typing import NamedTuple
 
 import msgspec
 
+from gateway.held import ROW_BYTES
 from gateway.last_day import LastDay
 
 MB = 1_000_000
 TB = 1_000_000_000_000
 DAYS_PER_YEAR = 365.25
-FREE_FLOOR_BYTES = 64 * MB  # what is left to the rest of the machine
-ROW_BYTES = 500  # of gateway.db for a message beside its payload: half a page on average, and the row (measured)
+FREE_FLOOR_BYTES = 64 * MB  # what is left to the rest of the machine, where a site does not say it
 FOREVER_DAYS = 3650.0  # beyond ten years a forecast is none
 
 

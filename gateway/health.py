@@ -38,8 +38,9 @@ CHANNELS = (
     Channel("dropped_messages", "{messages}", lo=0, hi=1e12, resolution=1),
     Channel("dead_messages", "{messages}", lo=0, hi=1e12, resolution=1),
     Channel("written_per_day", "By/d", lo=0, hi=1e15, resolution=1),
+    Channel("outbox_fill", "1", lo=0, hi=1e3, resolution=0.001),
 )
-SIZES = (8 * 9, 8 * len(CHANNELS))  # of a frame: in raw logs of version 0.1 the first nine channels only
+SIZES = (8 * 9, 8 * 16, 8 * len(CHANNELS))  # of a frame: in earlier raw logs only the first channels
 NAN = float("nan")
 
 
@@ -53,6 +54,7 @@ class Standing(NamedTuple):
     dropped: float = NAN
     dead: float = NAN
     written_per_day: float = NAN  # bytes, at the rate of the last day
+    fill: float = NAN  # of the outbox, by the cap that is nearest: 1 is full
 
 
 UNKNOWN = Standing()

@@ -110,6 +110,12 @@ def between(db: sqlite3.Connection, start_ns: int, end_ns: int) -> Iterator[Wind
             log.error("the window at %d is left out of longer ones: %s", at_ns, error)
 
 
+def any_between(db: sqlite3.Connection, start_ns: int, end_ns: int) -> bool:
+    """Tell whether any base window that starts in [start_ns, end_ns) is known."""
+    query = "SELECT 1 FROM history WHERE start_ns >= ? AND start_ns < ? LIMIT 1"
+    return db.execute(query, (start_ns, end_ns)).fetchone() is not None
+
+
 def last_start_ns(db: sqlite3.Connection) -> int | None:
     """Return the start of the newest window, or None where there is none."""
     (start_ns,) = db.execute("SELECT max(start_ns) FROM history").fetchone()

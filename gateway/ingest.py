@@ -12,11 +12,11 @@ import numpy as np
 from drivers.base import EVENTS, Driver, Fault, Mark, Miss, OptionValue, PieceKind, Stream
 from gateway.block import I8, MISS_BASE, U1, Block, Slots
 from gateway.pipeline.quality import mark_flags
-from gateway.pipeline.stage import State
+from gateway.pipeline.stage import State, later
 from gateway.record import Context, Record, RecordKind
 
 MISS_CODE = {str(miss): MISS_BASE + i for i, miss in enumerate(Miss)}
-NOT_STARTED = np.iinfo(np.int64).max
+NOT_STARTED = int(np.iinfo(np.int64).max)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,11 @@ class Reader:
         """Return the state before the first record: no partial frame, no context, no session."""
         empty = np.empty(0, np.uint8)
         return {"rest": empty, "context": empty, "started": np.array([NOT_STARTED]), "serial": empty}
+
+
+def moved(state: State, by_ns: int) -> State:
+    """Put the begin of the session where it is on another time line: the warm-up goes on as long as it has to."""
+    return {**state, "started": later(state["started"], by_ns, NOT_STARTED)}
 
 
 class Reading(NamedTuple):

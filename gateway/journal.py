@@ -10,59 +10,41 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from importlib.metadata import version
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-import msgspec
+from msgspec.structs import replace
 
 from gateway import history
 from gateway.acquire import Timeline
+from gateway.ballast import Ballast, disk_is_full
 from gateway.block import Windows
+from gateway.caps import caps
 from gateway.clock import Clock, boot_id
-from gateway.commit import Committer, Terms
+from gateway.commit import Committer
 from gateway.config import Config
 from gateway.core import Core, Plan
-from gateway.outbox import Outbox
-from gateway.pipeline.longer import Running, Validity, local
-from gateway.pipeline.noise import DayParts
-from gateway.plans import percentiles
-from gateway.rawblock import pack
-from gateway.rawkeep import keeps
-from gateway.rawlog import RawLog, Sizes
+from gateway.crashes import Crashes
+from gateway.health import status_folder
+from gateway.holding import Hold, Replay, between
+from gateway.in_hand import InHand
+from gateway.outbox import Outbox, SavedState
+from gateway.pending import bounded
 from gateway.rawread import Position
-from gateway.record import ClockRecord, ConfigRecord, Context, Record, RecordKind, encode
+from gateway.record import ClockRecord, ConfigRecord, Record, RecordKind, encode
+from gateway.standing import Standing, open_rawlog
 from gateway.supervise import Alarms
+from gateway.terms import terms
+from gateway.timekeeper import Timekeeper
 
+__all__ = ["Journal", "terms"]
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-NS = 1_000_000_000
-MB = 1_000_000
-CLOCK_STEP_NS = NS // 2
-
-
-def terms(config: Config) -> Terms:
-    """Take out of a configuration what goes into messages."""
-    windows, gateway, hours = config.windows, config.gateway, config.windows.hours
-    parts = DayParts(hours.day, hours.evening, hours.night)
-    return Terms(
-        config.site.name,
-        gateway.name,
-        windows.long_s,
-        windows.min_capture,
-        gateway.history_days,
-        running=tuple(Running(*one) for one in windows.running_s),
-        local=tuple(local(name, config.site.timezone, parts) for name in windows.local),
-        parts=parts,
-        percentiles=percentiles(config),
-        validity={
-            name: Validity(one.min_capture, one.by == "hours", one.hour_min_capture)
-            for name, one in windows.validity.items()
-        },
-        allowed_lateness_s=windows.allowed_lateness_s,
-    )
+NS, MB = 1_000_000_000, 1_000_000
+AT_ONCE = 30  # windows that are committed together, where many come at once
 
 
 class Journal:
@@ -76,10 +58,12 @@ class Journal:
         self._alarms = alarms
         self._data_dir: Path = config.gateway.data_dir
         self._pending: list[Windows] = []  # closed, not yet committed: the disk is full or away
-        self._standing: dict[tuple[RecordKind, str], Record] = {}  # what is in force: clock, configuration, contexts
-        self._position = Position()
-        self._epoch = -1
-        self._synced_ns = self._clock.mono_ns()
+        self._standing = Standing()
+        self.in_hand = InHand(status_folder(config.gateway.run_dir, config.gateway.data_dir))
+        self._position = Position()  # from here on the next start reads: what stands before is in the core
+        self.keeper = Timekeeper(timeline, config.gateway.unsynced_hold_s, alarms)
+        self._preview: Core | None = None  # while readings wait for the clock: a core that shows what they say
+        self._synced_ns = self._told_ns = self._clock.mono_ns()
         self.disk = ThreadPoolExecutor(1, "disk")  # one thread: the database and the log have one owner
 
     # -- start and end -----------------------------------------------------------------------------------------
@@ -87,43 +71,28 @@ class Journal:
     def open(self) -> None:
         """Open the files and bring the core to where the last run left it; raises OSError, sqlite3.Error."""
         self._data_dir.mkdir(parents=True, exist_ok=True)
-        self.outbox = Outbox(self._data_dir / "gateway.db")
+        of = self._config.outbox
+        limits = caps(of.max_mb, of.max_records, of.max_age_days, of.free_floor_mb)
+        self.outbox = Outbox(self._data_dir / "gateway.db", limits)
+        self.ballast = Ballast(self._data_dir, int(of.ballast_mb * MB), limits.floor_bytes)
+        self.ballast.make()
         if self.outbox.quarantined:
             self._alarms.raise_("database", f"the database could not be used; it is kept as {self.outbox.quarantined}")
-        self._open_rawlog()
+        self.rawlog = open_rawlog(self._config, self._plans, self.outbox.state(), self._standing)
+        self.in_hand.begin(self.rawlog)
         self.committer = Committer(self.outbox, terms(self._config))
         self.core = self._new_core()
-        again = self._restore()
-        self.core.distrusted = frozenset(self._distrusted())
-        for after, records in again:
+        self._crashes = Crashes(self.outbox, self._data_dir / "quarantine", self._alarms)
+        replay = self._restore()
+        self.core.distrusted = self._crashes.distrusted()
+        for after, records in replay.batches(self.rawlog.lost):
             closed = self._feed(records, after)
             if closed:
                 self.committer.commit(closed, self.core, *after)
         self.core.caught_up()
         if any(bad := (self.rawlog.quarantined_bytes, self.rawlog.lost.blocks, self.rawlog.lost.bytes)):
             log.warning("raw log: %d bytes of a torn tail set aside, %d blocks missing, %d bytes passed over", *bad)
-        self._begin()
-
-    def _open_rawlog(self) -> None:
-        """Open the raw log; its numbers go on behind the saved position, also when its folder was lost."""
-        raw, saved = self._config.rawlog, self.outbox.state()
-        sizes = Sizes(int(raw.segment_mb * MB), int(raw.keep_mb * MB), int(raw.recent_mb * MB))
-        behind = Position(saved.segment, saved.offset) if saved else Position()
-        judge = keeps(raw, self._plans)
-        self.rawlog = RawLog(self._data_dir, sizes, behind=behind, preface=self._preface, keeps=judge)
-
-    def _preface(self) -> list[Record]:
-        """Return what a new segment must say first, so that it can be read when the ones before it are gone."""
-        return list(self._standing.values())
-
-    def _remember_standing(self, records: Sequence[Record]) -> None:
-        for record in records:
-            if record.kind in (RecordKind.CLOCK, RecordKind.CONFIG):
-                self._standing[record.kind, ""] = record
-            elif record.kind is RecordKind.CONTEXT:
-                context = msgspec.msgpack.decode(record.data, type=Context)
-                again = encode(Context(False, context.data, context.serial))  # the session itself began long ago
-                self._standing[record.kind, record.source] = record._replace(data=again)
+        self._begin(replay.hold)
 
     async def close(self) -> None:
         """Write the state down, so that the next start has nothing to replay.
@@ -143,6 +112,7 @@ class Journal:
     def shut(self) -> None:
         """Close the files."""
         if hasattr(self, "rawlog"):
+            self.in_hand.close()
             self.rawlog.close()
             self.outbox.close()
 
@@ -153,60 +123,113 @@ class Journal:
             {config.hash: self._plans}, windows.base_s, config.gateway.lateness_s, windows.allowed_lateness_s
         )  # fmt: skip
 
-    def _restore(self) -> Iterator[tuple[Position, list[Record]]]:
+    def _restore(self) -> Replay:
         """Put back the saved state; return what must be read again of the raw log."""
         saved = self.outbox.state()
         if saved is None:
             self.core.begin(self._config.hash)
-            return self.rawlog.read_whole()
+            return Replay(self.rawlog.read_whole, Position())
         try:
             lost = self.core.restore(saved.body, self._config.hash)
         except ValueError as error:
             log.warning("the saved state is set aside (%s); the raw log rebuilds it", error)
-            (self._quarantine() / f"state-{saved.segment}-{saved.offset}").write_bytes(saved.body)
+            quarantine = self._data_dir / "quarantine"
+            quarantine.mkdir(exist_ok=True)
+            (quarantine / f"state-{saved.segment}-{saved.offset}").write_bytes(saved.body)
             self.core = self._new_core()
             # What history holds is not made again: the log may no longer have all of it.
             last_ns = history.last_start_ns(self.outbox.db)
             closed_ns = 0 if last_ns is None else last_ns + self._config.windows.base_s * NS
             self.core.begin(self._config.hash, closed_ns)
-            return self.rawlog.read(Position())
+            return Replay(partial(self.rawlog.read, Position()), Position())
         if lost:
             log.warning("configured anew, so their open window starts afresh: %s", ", ".join(lost))
-        return self.rawlog.read(Position(saved.segment, saved.offset))
+        position = Position(saved.segment, saved.offset)
+        return Replay(partial(self.rawlog.read, position), position)
 
-    def _begin(self) -> None:
-        """Write down under which clock and configuration this run begins."""
-        self._epoch = self.core.clock.epoch
-        self.set_clock(same_epoch=self.core.clock.boot_id in ("", boot_id()))
+    def _begin(self, hold: Hold | None) -> None:
+        """Write down under which clock and configuration this run begins; `hold` is what waits in the log for one."""
+        if hold is not None and hold.boot_id != boot_id():
+            left = self.keeper.left_behind(self.core.clock, hold, self.core.end_ns)
+            for _ in self._bring(hold, left):
+                if self._pending:
+                    self.committer.commit(self._pending, self.core, *self._position)
+                    self._pending.clear()
+            hold = None
+        self._position = self.rawlog.position if hold is None else hold.start
+        if self.core.watermark_ns and self.core.clock.boot_id == boot_id():
+            last_tick_ns = self.core.watermark_ns + int(self._config.gateway.lateness_s * NS)
+            self._told_ns = last_tick_ns - self.core.offset_ns
+        clock = self.keeper.begin(self.core.clock, hold, self._position, self.core.end_ns)
+        if self.keeper.hold is not None:
+            self._preview = self._new_core()
+            self._preview.begin(self._config.hash)
+            self._preview.distrusted = self.core.distrusted
+            self._preview.feed([self._stamped(replace(clock, epoch=0))])
         config = ConfigRecord(self._config.hash)
+        self.take([self._stamped(clock)])
         self.take([Record(RecordKind.CONFIG, self._clock.mono_ns(), "", encode(config))])
 
     # -- records -> windows ------------------------------------------------------------------------------------
 
     def take(self, records: Sequence[Record]) -> None:
         """Log and feed a batch; what it closes waits for `commit`."""
-        self._position = self.rawlog.append(records)
+        self.in_hand.logging(self.rawlog.position)
+        position = self.rawlog.append(records)
+        self.in_hand.logged()
         if self.rawlog.trouble:
             self._alarms.raise_("raw log", self.rawlog.trouble)
         else:
             self._alarms.clear("raw log")
-        self._remember_standing(records)
-        self._pending += self._feed(records, self._position)
+        self._standing.take(records)
+        self._told_ns = next((one.mono_ns for one in reversed(records) if one.kind is RecordKind.TICK), self._told_ns)
+        if self.keeper.hold is not None and self._preview is not None:
+            self._feed(records, Position(), self._preview)  # its windows are nobody's
+        else:
+            self._position = position
+            self._pending += self._feed(records, position)
 
     async def commit(self) -> list[Windows]:
-        """Commit what has closed; return all windows made, or none when the disk refuses (they are tried again)."""
-        if not self._pending:
+        """Commit what has closed, and events; return all windows made, or none when the disk refuses.
+
+        They are tried again; what does not fit into memory meanwhile is given up, the oldest first, and counted.
+        """
+        if not self._pending and not self.outbox.waiting:
             return []
         bases = list(self._pending)
         state = Committer.state_of(self.core, *self._position)
         watermark_ns = self.core.watermark_ns
         try:
-            done = await self.on_disk(lambda: self.committer.write(bases, state, watermark_ns, self.core))
+            done = await self.on_disk(lambda: self._write(bases, state, watermark_ns))
         except (sqlite3.Error, OSError) as error:
+            self._pending, given_up = bounded(self._pending)
+            self.outbox.lose(given_up)
             self._alarms.raise_("disk", f"cannot commit: {error}; free some space in {self._data_dir}")
             return []
         self._alarms.clear("disk")
+        if self.ballast.given_up:
+            self._alarms.raise_("ballast", f"the disk is nearly full; free some space in {self._data_dir}")
+        else:
+            self._alarms.clear("ballast")
         self._pending = self._pending[len(bases) :]
+        return done
+
+    def _write(self, bases: Sequence[Windows], state: SavedState, watermark_ns: int) -> list[Windows]:
+        """Commit; if the disk is full, once more with the room that the ballast leaves."""
+
+        def write() -> list[Windows]:
+            if bases:
+                return self.committer.write(bases, state, watermark_ns, self.core)
+            self.outbox.commit()
+            return []
+
+        try:
+            done = write()
+        except (sqlite3.Error, OSError) as error:
+            if not disk_is_full(error) or not self.ballast.give_up():
+                raise
+            done = write()
+        self.ballast.make()
         return done
 
     async def sync_if_due(self) -> None:
@@ -228,56 +251,51 @@ class Journal:
 
     # -- time ----------------------------------------------------------------------------------------------------
 
-    def follow_clock(self) -> None:
-        """Keep the offset while it is within half a second of UTC; else begin a new epoch."""
-        drift = self._clock.utc_ns() - self._clock.mono_ns() - self._timeline.offset_ns
-        if abs(drift) >= CLOCK_STEP_NS:
-            log.warning("the clock was set by %+.3f s: a new time line begins", drift / NS)
-            self.set_clock(same_epoch=False)
+    @property
+    def view(self) -> Core:
+        """The core that shows what sensors say now: while readings wait, that is not the one which makes windows."""
+        return self._preview or self.core
 
-    def set_clock(self, *, same_epoch: bool) -> None:
-        """Take the offset of UTC now and write it down; within one epoch a small difference changes nothing."""
-        mono, utc = self._clock.mono_ns(), self._clock.utc_ns()
-        offset, known = utc - mono, self.core.clock
-        same_line = same_epoch and known.boot_id == boot_id() and abs(known.offset_ns - offset) < CLOCK_STEP_NS
-        if same_line:
-            offset = known.offset_ns
-        else:
-            self._epoch += 1
-        self._timeline.offset_ns = offset
-        clock = ClockRecord(boot_id(), offset, self._clock.synchronised(), self._epoch)
-        self.take([Record(RecordKind.CLOCK, mono, "", encode(clock))])
+    async def follow_clock(self) -> AsyncIterator[list[Windows]]:
+        """Keep the offset while it is within half a second of UTC; else begin a new epoch.
 
-    # -- crashes of our own code -------------------------------------------------------------------------------
-
-    def _feed(self, records: Sequence[Record], position: Position) -> list[Windows]:
-        try:
-            return self.core.feed(records)
-        except Exception:
-            self._remember_crash(records, position)
-            raise
-
-    def _remember_crash(self, records: Sequence[Record], position: Position) -> None:
-        """Count crashes by place; a batch that does it twice is set aside and its sensor no longer trusted."""
-        name = self.core.current
-        here = f"{position.segment}:{position.offset}:{name}"
-        log.exception("our own code failed on the records of %s", name)
-        if self.outbox.recall("crash", "") != here:
-            self.outbox.remember("crash", here)
+        What has waited for the clock is fed bit by bit, with what was committed of it; others have their turn between.
+        """
+        clock = self.keeper.follow(self.core.clock, self._told_ns, self.core.end_ns)
+        if clock is None:
             return
-        (self._quarantine() / f"batch-{position.segment}-{position.offset}.raw").write_bytes(pack(records))
-        distrusted = self._distrusted() | {name: version("lamppost")}
-        self.outbox.remember("distrusted", msgspec.json.encode(distrusted).decode())
+        hold, self._preview = self.keeper.end_hold(), None
+        if hold is None:
+            self.take([self._stamped(clock)])
+            return
+        for _ in self._bring(hold, clock):
+            await asyncio.sleep(0)
+            if len(self._pending) >= AT_ONCE:
+                yield await self.commit()
+        yield await self.commit()
 
-    def _distrusted(self) -> dict[str, str]:
-        """Return the sensors whose records this version of the program has failed on twice."""
-        known: dict[str, str] = msgspec.json.decode(self.outbox.recall("distrusted", "{}"))
-        current = {name: by for name, by in known.items() if by == version("lamppost")}
-        for name in current:
-            self._alarms.raise_(f"bug {name}", f"our own code fails on {name}: its bad frames are rejected; report it")
-        return current
+    def _bring(self, hold: Hold, clock: ClockRecord) -> Iterator[None]:
+        """Write down the clock that ends a hold and feed what has waited for it, a batch at a time."""
+        record = self._stamped(clock)
+        end = self.rawlog.append([record])
+        self._standing.take([record])
+        missed = self.rawlog.lost.blocks
+        self._position = hold.start
+        self._pending += self._feed([record], hold.start)
+        for after, records in between(self.rawlog.read(hold.start), hold.start, end):
+            self._pending += self._feed(records, after)
+            self._position = after
+            yield
+        if (missed := self.rawlog.lost.blocks - missed) > 0:
+            self._alarms.raise_("clock hold", f"{missed} blocks that waited for the clock are gone; raise keep_mb")
 
-    def _quarantine(self) -> Path:
-        folder = self._data_dir / "quarantine"
-        folder.mkdir(exist_ok=True)
-        return folder
+    def _stamped(self, clock: ClockRecord) -> Record:
+        return Record(RecordKind.CLOCK, self._clock.mono_ns(), "", encode(clock))
+
+    def _feed(self, records: Sequence[Record], position: Position, core: Core | None = None) -> list[Windows]:
+        core = core or self.core
+        try:
+            return core.feed(records)
+        except Exception:
+            self._crashes.remember(core.current, records, position)
+            raise

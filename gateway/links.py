@@ -45,21 +45,38 @@ def group(config: Config) -> dict[LinkKey, list[SensorConfig]]:
     return {LinkKey(link, tuple(to_json(s).decode() for s in sensors)): sensors for link, sensors in by_link.items()}
 
 
+class Doors(NamedTuple):
+    """How links are opened: by the kernel, or by whoever simulates them."""
+
+    bus: Callable[[SensorConfig, Clock], Bus]
+    port: Callable[[SensorConfig, Clock], SerialPort]
+    polls: type[BusOwner] = BusOwner
+
+
 def owner(
-    sensors: list[SensorConfig], recorder: Recorder, timeline: Timeline, board: NoticeBoard, back_off_max_s: float
+    sensors: list[SensorConfig],
+    recorder: Recorder,
+    timeline: Timeline,
+    board: NoticeBoard,
+    back_off_max_s: float,
+    doors: Doors | None = None,
 ) -> BusOwner | StreamOwner:
     """Make the owner of one link."""
     health = LinkHealth(sensors[0].link)
     devices = [_device(sensor, health, timeline.clock, board) for sensor in sensors]
     first = sensors[0]
     driver = DRIVERS[first.driver]
+    through = doors or Doors(_bus, _serial)
     if isinstance(driver.access, Poll):
-        open_bus = _opener(first, timeline.clock)
         way = Way.APART if isinstance(driver.bus, I2c) else Way.WHOLE
-        return BusOwner(health, open_bus, devices, recorder, timeline, back_off_max_s, way)
+
+        def open_bus() -> Bus:
+            return through.bus(first, timeline.clock)
+
+        return through.polls(health, open_bus, devices, recorder, timeline, back_off_max_s, way)
 
     def open_port() -> SerialPort:
-        return _serial(first, timeline.clock)
+        return through.port(first, timeline.clock)
 
     return StreamOwner(health, open_port, devices[0], recorder, timeline, back_off_max_s)
 
@@ -82,12 +99,12 @@ def _inputs(sensor: SensorConfig, clock: Clock, board: NoticeBoard) -> Callable[
     return lambda: board.ask(sensor.name, wanted, sources, clock.mono_ns())
 
 
-def _opener(sensor: SensorConfig, clock: Clock) -> Callable[[], Bus]:
+def _bus(sensor: SensorConfig, clock: Clock) -> Bus:
     if sensor.port:
-        return lambda: _serial(sensor, clock)
+        return _serial(sensor, clock)
     if sensor.bus.startswith(SOCKET_BUS):
-        return lambda: SocketBus(sensor.bus.removeprefix(SOCKET_BUS), clock.sleep)
-    return lambda: KernelBus(sensor.bus, clock.sleep)
+        return SocketBus(sensor.bus.removeprefix(SOCKET_BUS), clock.sleep)
+    return KernelBus(sensor.bus, clock.sleep)
 
 
 def _serial(sensor: SensorConfig, clock: Clock) -> SerialPort:

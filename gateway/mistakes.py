@@ -31,6 +31,7 @@ from gateway.config_site import (
     GatewayConfig,
     KeepConfig,
     MqttConfig,
+    OutboxConfig,
     RawLogConfig,
     SiteConfig,
     StoreConfig,
@@ -100,8 +101,8 @@ def _known_keys(path: toml_lines.Path) -> list[str]:
     model: Any = Config
     tables = {
         "site": SiteConfig, "gateway": GatewayConfig, "rawlog": RawLogConfig, "windows": WindowsConfig,
-        "mqtt": MqttConfig, "bridge": BridgeConfig, "store": StoreConfig, "sensor": SensorConfig,
-        "derived": DerivedConfig, "neighbour": NeighbourConfig,
+        "mqtt": MqttConfig, "outbox": OutboxConfig, "bridge": BridgeConfig, "store": StoreConfig,
+        "sensor": SensorConfig, "derived": DerivedConfig, "neighbour": NeighbourConfig,
     }  # fmt: skip
     if path:
         model = tables.get(str(path[0]), QualityConfig)

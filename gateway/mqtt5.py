@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
@@ -11,12 +13,12 @@ def connect(**values: int) -> Properties:
     return _made(PacketTypes.CONNECT, values)
 
 
-def publish(**values: int) -> Properties:
-    """Make the properties of a PUBLISH."""
+def publish(**values: int | tuple[str, str]) -> Properties:
+    """Make the properties of a PUBLISH; a `UserProperty` is a name and a value."""
     return _made(PacketTypes.PUBLISH, values)
 
 
-def _made(packet: int, values: dict[str, int]) -> Properties:
+def _made(packet: int, values: Mapping[str, object]) -> Properties:
     made: Properties = Properties(packet)  # type: ignore[no-untyped-call]
     for name, value in values.items():
         setattr(made, name, value)

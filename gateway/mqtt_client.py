@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import aiomqtt
+from paho.mqtt.properties import Properties
 
 from gateway.tls import Overheard, shown_on
 
@@ -25,9 +26,9 @@ class Client(aiomqtt.Client):
         """Return the certificate that the broker has shown, as DER; empty where the line is not encrypted."""
         return shown_on(self._client.socket())
 
-    async def deliver(self, topic: str, payload: bytes) -> int:
+    async def deliver(self, topic: str, payload: bytes, properties: Properties | None = None) -> int:
         """Publish with QoS 1 and return the reason code; raise MqttError when no answer comes."""
-        info = self._client.publish(topic, payload, 1, retain=False)
+        info = self._client.publish(topic, payload, 1, retain=False, properties=properties)
         if info.rc != 0:
             raise aiomqtt.MqttCodeError(info.rc, "could not publish")
         ack = self._acks[info.mid] = asyncio.get_running_loop().create_future()

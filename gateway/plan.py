@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from drivers.base import Fault
-from gateway.block import Block, Flag, Slots
+from gateway.block import Block, Flag, Slots, Windows
 from gateway.ingest import Reader, Reading
+from gateway.pipeline.amend import amend, chosen
 from gateway.pipeline.calibrate import Calibrate
 from gateway.pipeline.derive import Derived
 from gateway.pipeline.neighbours import Doubt
@@ -87,6 +88,15 @@ def rejected(plan: Plan, record: Record, t_ns: int) -> Reading:
     n = int(record.kind in (RecordKind.FRAME, RecordKind.CHUNK))
     slots = Slots(np.full(n, t_ns, np.int64), np.full(n, Fault.BUG, np.uint8))
     return Reading(Block.empty(len(plan.reader.driver.channels), t_ns), slots, 0)
+
+
+def amended(plans: Plans, derived: Sequence[Derived], known: Windows | None, late: Windows) -> Windows:
+    """Put what came late together with the known window, without what is derived of it; raises ValueError."""
+    if known is None:
+        return replace(late, late=False)
+    made = {one.sensor for one in derived}
+    events = {name for name, plan in plans.items() if plan.spec.events}
+    return amend(chosen(known, [name for name in known.sensors if name not in made]), late, events)
 
 
 def fresh(plan: Plan) -> SensorState:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from itertools import chain
 from pathlib import Path
@@ -20,9 +20,11 @@ import msgspec
 
 from gateway import mqtt5, secrets, wire
 from gateway.clock import Clock
-from gateway.dispatch import Dispatch
+from gateway.dispatch import Dispatch, Lanes
+from gateway.held import EVENT
 from gateway.mqtt_client import ACK_TIMEOUT_S, Client
 from gateway.outbox import Outbox
+from gateway.parcels import packed
 from gateway.supervise import BackOff, end, until_one_fails
 from gateway.tls import Contexts, explain
 
@@ -55,10 +57,11 @@ class Terms(NamedTuple):
     resend_s: float
     resend_max_s: float
     retry_max_s: float
+    lanes: Lanes = Lanes()
 
 
 class Extra(NamedTuple):
-    """A message beside the windows: it is not kept when the broker is away, only its latest form counts."""
+    """A message beside windows and events: it is not kept when the broker is away, only its latest form counts."""
 
     leaf: str
     payload: bytes
@@ -79,7 +82,7 @@ class Status(msgspec.Struct, omit_defaults=False):
 
 
 class Publisher:
-    """Keeps a connection, sends what is unsent oldest first, and lets go of what has a receipt."""
+    """Keeps a connection, sends what is unsent in its order, and lets go of what has a receipt."""
 
     def __init__(
         self, terms: Terms, outbox: Outbox, clock: Clock, disk: Executor, status: Callable[[bool, str], Status]
@@ -93,7 +96,7 @@ class Publisher:
         self._extras: dict[str, Extra] = {}
         self._lasting: dict[str, Extra] = {}  # told again to every broker that we meet: it may have forgotten
         self._extra_wake = asyncio.Event()
-        self._dispatch = Dispatch(outbox, clock, terms.resend_s, terms.resend_max_s)
+        self._dispatch = Dispatch(outbox, clock, terms.resend_s, terms.resend_max_s, terms.lanes)
         self.connected = False
         self.alarm = ""
         self.peer = b""  # the certificate that the broker has shown
@@ -125,7 +128,7 @@ class Publisher:
         connecting.result()
 
     async def _connect_for_ever(self) -> None:
-        back_off = BackOff(self._terms.retry_max_s)
+        back_off = BackOff(self._terms.retry_max_s, jitter=1.0)
         while True:
             try:
                 async with self._client() as client:
@@ -213,38 +216,46 @@ class Publisher:
         self._wake.set()
 
     async def _send(self, client: Client) -> None:
-        """Send one message after the other, for as long as the connection holds; one of `inflight` that do."""
-        topic = wire.topic(self._terms.gateway, "windows")
+        """Send one parcel after the other, for as long as the connection holds; one of `inflight` that do."""
         loop = asyncio.get_running_loop()
         while True:
             self.passed_ns = self._clock.mono_ns()
             self._wake.clear()
-            seq = self._dispatch.take()
-            if seq is None:
+            parcel = self._dispatch.take()
+            if parcel is None:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self._dispatch.idle_s(IDLE_S)):
                         await self._wake.wait()
                 continue
-            payload = await loop.run_in_executor(self._disk, self._outbox.payload, seq)
-            if payload is None:  # gone, or an older revision is still without a receipt
+            known = self._outbox.known(parcel.seqs[0])
+            leaf = EVENT if known is not None and known.kind == EVENT else "windows"
+            payload, seqs, waiting, left = await loop.run_in_executor(self._disk, packed, self._outbox, parcel.seqs)
+            for seq in waiting:
                 self._dispatch.behind(seq)
-            else:
+            for seq in left:
+                self._dispatch.back(seq)
+            if seqs:
                 self.out_bytes += len(payload) + OVERHEAD_BYTES[1]
-                self._acknowledged(seq, await client.deliver(topic, payload))
+                properties = mqtt5.publish(UserProperty=wire.LATE) if parcel.late else None
+                reason = await client.deliver(wire.topic(self._terms.gateway, leaf), payload, properties)
+                self._acknowledged(seqs, reason, event=leaf == EVENT)
 
-    def _acknowledged(self, seq: int, reason: int) -> None:
-        if reason >= REFUSED or reason == NO_SUBSCRIBERS:
+    def _acknowledged(self, seqs: Sequence[int], reason: int, *, event: bool = False) -> None:
+        """Take note of what the broker says; of an event its word is the receipt, whether anybody listens or not."""
+        if reason >= REFUSED or (reason == NO_SUBSCRIBERS and not event):
             alarm = f"broker: {REASONS.get(reason, f'it refuses windows (reason {reason}); see its log')}"
             if alarm != self.alarm:
                 log.error("%s", alarm)
             self.alarm = alarm
         else:
-            self.alarm = ""
-            self.sent += 1
-            self._outbox.mark_sent(seq)
-            if self._terms.confirm == "puback":
-                self._dispatch.release([seq], "receipted")
-        self._dispatch.later(seq)
+            self.alarm = "" if not event else self.alarm
+            self.sent += len(seqs)
+            for seq in seqs:
+                self._outbox.mark_sent(seq)
+            if event or self._terms.confirm == "puback":
+                self._dispatch.release(seqs, "receipted")
+        for seq in seqs:
+            self._dispatch.later(seq)
 
     async def _send_extras(self, client: Client) -> None:
         while True:

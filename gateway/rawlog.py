@@ -171,13 +171,13 @@ class RawLog:
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
-    def read(self, position: Position) -> Iterator[tuple[Position, list[Record]]]:
-        """Yield each batch from `position` on, with the position behind it; `lost` counts what is missed."""
-        return rawread.read(self._files, self._recent_files, position, self.position, self.lost)
+    def read(self, position: Position, lost: Lost | None = None) -> Iterator[tuple[Position, list[Record]]]:
+        """Yield each batch from `position` on, with the position behind it; `lost`, if not another, counts gaps."""
+        return rawread.read(self._files, self._recent_files, position, self.position, lost or self.lost)
 
-    def read_whole(self) -> Iterator[tuple[Position, list[Record]]]:
+    def read_whole(self, lost: Lost | None = None) -> Iterator[tuple[Position, list[Record]]]:
         """Yield all batches that have the records of all sources; of the others only what came into force."""
-        return rawread.read_whole(self._files, self._recent_files, self.position, self.lost)
+        return rawread.read_whole(self._files, self._recent_files, self.position, lost or self.lost)
 
 
 def read(data_dir: Path, position: Position = START) -> Iterator[tuple[Position, list[Record]]]:

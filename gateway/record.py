@@ -18,6 +18,7 @@ class RecordKind(IntEnum):
     TICK = 5  # nothing stamped before it will still come
     CLOCK = 6  # how monotonic time becomes UTC from here on
     CONFIG = 7  # which configuration holds from here on
+    EXCHANGE = 8  # a question on a wire and what came back; in captures alone (gateway/capture.py)
 
 
 class Record(NamedTuple):
@@ -47,13 +48,21 @@ class Tick(msgspec.Struct, array_like=True):
     up: list[str]
 
 
+NO_EPOCH = -1
+
+
 class ClockRecord(msgspec.Struct, array_like=True):
-    """Payload of CLOCK: UTC = mono_ns + offset_ns within this boot; a new epoch breaks the time line."""
+    """Payload of CLOCK: UTC = mono_ns + offset_ns within this boot; a new epoch breaks the time line.
+
+    With NO_EPOCH it says that nobody knows the time: what follows waits for the next CLOCK, which holds for it too.
+    `since_ns` is the monotonic time from which on it holds, where that is not the record's own.
+    """
 
     boot_id: str
     offset_ns: int
     synchronised: bool
     epoch: int
+    since_ns: int | None = None
 
 
 class ConfigRecord(msgspec.Struct, array_like=True):

@@ -15,6 +15,7 @@ from gateway.config_sensors import SensorConfig
 from gateway.gas import gas_index
 from gateway.noise_events import event_rules
 from gateway.rules_calibration import calibration
+from gateway.rules_outbox import outbox
 from gateway.rules_quality import filters_named, tests_alone, tests_of
 from gateway.rules_rawlog import rawlog
 from gateway.rules_servers import files, mqtt, store
@@ -28,7 +29,7 @@ WORD_OF = MappingProxyType({bool: "truth value", int: "whole number", float: "nu
 
 def cross_check(config: Config, sources: Sources) -> list[Problem]:
     """Find everything that is wrong between keys; warnings are marked."""
-    rules = (_site, rawlog, mqtt, store, files, _health, _site_quality, filters_named)
+    rules = (_site, rawlog, outbox, mqtt, store, files, _health, _site_quality, filters_named)
     problems = [problem for rule in rules for problem in rule(config, sources)]
     names: set[str] = set()
     wires = Wires(sources)

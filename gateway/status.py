@@ -112,6 +112,7 @@ def status(
     config: Config,
     clock: Clock,
     core: Core,
+    clock_said: dict[str, Any],
     latest: Latest,
     owners: Iterable[BusOwner | StreamOwner],
     outbox: Outbox,
@@ -124,7 +125,7 @@ def status(
     """Collect the whole state for the status file; no secrets ever."""
     owners = list(owners)
     account = outbox.account()
-    now = clock.utc_ns()
+    now, line_now = clock.utc_ns(), clock.mono_ns() + core.offset_ns
     return {
         "v": 1,
         "t_ns": now,
@@ -134,18 +135,19 @@ def status(
         "config": config.hash,
         "pid": os.getpid(),
         "alarms": list(alarms.values()),
-        "clock": {"synchronised": core.clock.synchronised, "epoch": core.clock.epoch},
+        "clock": clock_said,
         "links": [{"name": o.health.name, "up": o.health.up, "error": o.health.error, "hint": o.health.hint,
                    "losses": o.health.losses} for o in owners],
-        "sensors": [_sensor(sensor.name, sensor.driver, sensor.link, core, now) for sensor in config.sensor],
+        "sensors": [_sensor(sensor.name, sensor.driver, sensor.link, core, line_now) for sensor in config.sensor],
         "inputs": _inputs(config, notices),
         "windows": list(latest.rows.values()),
-        "broker": {"connected": publisher.connected, "alarm": publisher.alarm, "queued": len(outbox.queued),
+        "broker": {"connected": publisher.connected, "alarm": publisher.alarm, "queued": outbox.n_queued,
                    "sent": publisher.sent, "receipts": publisher.receipts, "confirm": config.mqtt.confirm},
         "ledger": {name: account[name] for name in ("expected", "valid", "rejected", "missing")},
         "account": account,
         "raw_log": {"written": rawlog.appended_bytes, "quarantined": rawlog.quarantined_bytes,
-                    "dropped_segments": rawlog.dropped_segments, "dropped_records": dropped_records},
+                    "lost_blocks": rawlog.lost.blocks, "dropped_segments": rawlog.dropped_segments,
+                    "dropped_records": dropped_records},
     }  # fmt: skip
 
 

@@ -13,20 +13,26 @@ from drivers.link.base import LinkError
 
 log = logging.getLogger(__name__)
 ASK_AGAIN_S = 3.0
+LEAST_S = 0.1  # between two tries
 
 
 @dataclass(slots=True)
 class BackOff:
-    """Waits that double from `first_s` to `max_s`, with jitter, so that a city does not retry in step."""
+    """Waits that double from `first_s` to `max_s`, partly left to chance, so that a city does not retry in step.
+
+    `jitter` is that part: a quarter where nobody else retries, 1 (from 0.1 s on) towards a server that all share.
+    """
 
     max_s: float
     first_s: float = 1.0
+    jitter: float = 0.25
     _next_s: float = 0.0
 
     def next_s(self) -> float:
         """Return how long to wait now."""
         self._next_s = min(self.max_s, self._next_s * 2 or self.first_s)
-        return self._next_s * random.uniform(0.75, 1.0)  # noqa: S311 - spreads retries, no secret
+        least_s = max((1 - self.jitter) * self._next_s, min(LEAST_S, self._next_s))
+        return random.uniform(least_s, self._next_s)  # noqa: S311 - spreads retries, no secret
 
     def reset(self) -> None:
         """Start again from the shortest wait."""

@@ -16,6 +16,7 @@ HOUR_NS = 3600 * NS
 PERCENTILE = re.compile(r"[plv]\d{1,2}(\.\d+)?")
 MADE_ANEW = 1e-12  # longer windows may differ so much, relatively, between processors and releases of numpy
 TOLD = 20  # differences that are told one by one
+UNSENT = ("missing", "older")
 TROUBLES = ("missing", "older", "newer", "different", "extra", "doubled")
 
 
@@ -40,6 +41,7 @@ class Report:
     uncompared_windows: int = 0  # of which history cannot say what they were: made under other rules, or unreadable
     uncompared_fields: int = 0  # percentiles whose samples are gone, flags of other rules, leftovers of a revision
     unreadable: int = 0
+    unsent_ns: list[int] = field(default_factory=list)  # starts of what sending again would mend
 
     @property
     def differences(self) -> int:
@@ -49,6 +51,8 @@ class Report:
     def tell(self, difference: Difference) -> None:
         """Count a difference, and keep it while there are few."""
         self.counts[difference.what] += 1
+        if difference.what in UNSENT:
+            self.unsent_ns.append(difference.key[2])
         if len(self.first) < TOLD:
             self.first.append(difference)
 
@@ -60,6 +64,8 @@ class Report:
         for what, n in other.counts.items():
             self.counts[what] += n
         self.first += other.first[: TOLD - len(self.first)]
+        starts = self.unsent_ns + other.unsent_ns
+        self.unsent_ns = [min(starts), max(starts)] if starts else []
 
 
 class Place(NamedTuple):

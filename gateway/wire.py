@@ -7,7 +7,7 @@ added. A payload above 1 kB is deflated (RFC 1950, first byte 0x78); JSON always
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, NamedTuple, TypeVar
 
 import msgspec
@@ -31,6 +31,8 @@ Period = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9_./:-]{0,40}\Z")]
 Columns = Annotated[dict[Name, list[float | None]], msgspec.Meta(max_length=512)]
 Series = tuple[Domain, Name, Name, Unit]  # domain, sensor, channel, unit
 MAX_SERIES = 4096  # of one message
+MAX_BUNDLE = 100  # messages in one payload
+LATE = ("lane", "backlog")  # user property of a PUBLISH whose messages had to wait
 
 
 class WireError(ValueError):
@@ -84,6 +86,19 @@ class WindowsMessage(msgspec.Struct):
     period: Period = ""  # the tag of a period that is not named by its length
 
 
+class Bundle(msgspec.Struct):
+    """Several messages of one gateway in one payload, each as it would go alone; only messages that had to wait."""
+
+    v: int
+    messages: Annotated[list[msgspec.Raw], msgspec.Meta(min_length=1, max_length=MAX_BUNDLE)]
+
+
+class _Shape(msgspec.Struct):
+    """What tells a bundle from a message."""
+
+    messages: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
 class Receipt(msgspec.Struct):
     """What the store has: ranges of seq, ends included; `dead`: kept by the bridge as dead letters, not stored."""
 
@@ -131,6 +146,28 @@ def unpack_windows(payload: bytes) -> WindowsMessage:
     if not message.period_s:
         raise WireError("period_s must be above 0")
     return message
+
+
+def inflated_bytes(payload: bytes) -> int:
+    """Say how long the JSON of a payload is; raise WireError where it is none of ours."""
+    return len(_inflated(payload))
+
+
+def bundle(payloads: Sequence[bytes]) -> bytes:
+    """Put messages into one payload, as they were packed: nothing in them is written anew, least of all a time."""
+    raw = b",".join(one if one.startswith(b"{") else zlib.decompress(one) for one in payloads)
+    return deflated(b'{"v":%d,"messages":[%b]}' % (VERSION, raw))
+
+
+def unbundle(payload: bytes) -> list[bytes]:
+    """Take apart what `bundle` made; what is no bundle comes back as it is. Raises WireError with the reason."""
+    try:
+        shape = msgspec.json.decode(_inflated(payload), type=_Shape)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return [payload]  # whoever reads it says why it is none
+    if shape.messages is msgspec.UNSET:
+        return [payload]
+    return [deflated(bytes(one)) for one in _decode(payload, Bundle).messages]
 
 
 def unpack_receipt(payload: bytes) -> Receipt:
@@ -198,18 +235,23 @@ def points(message: WindowsMessage) -> Iterator[Point]:
         yield Point("ledger", tags, message.start_ns, {name: float(value) for name, value in row.items()})
 
 
+def _inflated(payload: bytes) -> bytes:
+    if payload.startswith(b"{"):
+        return payload
+    unpacker = zlib.decompressobj()
+    try:
+        raw = unpacker.decompress(payload, MAX_INFLATED)
+    except zlib.error as error:
+        raise WireError(f"neither JSON nor deflated JSON: {error}") from None
+    if not unpacker.eof:
+        raise WireError(f"cut off, or more than {MAX_INFLATED} bytes when unpacked")
+    if unpacker.unused_data:
+        raise WireError(f"{len(unpacker.unused_data)} bytes behind the end of what was deflated")
+    return raw
+
+
 def _decode(payload: bytes, kind: type[S]) -> S:
-    raw = payload
-    if not payload.startswith(b"{"):
-        unpacker = zlib.decompressobj()
-        try:
-            raw = unpacker.decompress(payload, MAX_INFLATED)
-        except zlib.error as error:
-            raise WireError(f"neither JSON nor deflated JSON: {error}") from None
-        if not unpacker.eof:
-            raise WireError(f"cut off, or more than {MAX_INFLATED} bytes when unpacked")
-        if unpacker.unused_data:
-            raise WireError(f"{len(unpacker.unused_data)} bytes behind the end of what was deflated")
+    raw = _inflated(payload)
     try:
         message = msgspec.json.decode(raw, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+
+os.environ.setdefault("GATEWAY_CLOCK", "wall")  # where nobody keeps the clock, a gateway holds its readings
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

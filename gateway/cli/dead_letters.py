@@ -44,7 +44,7 @@ def list_(site: Site, *, as_json: AsJson = False) -> None:
 def retry(site: Site, names: Names = None, *, as_json: AsJson = False) -> None:
     """Write dead letters into the store; each that it takes is removed here, the others stay with a new reason."""
     from gateway import wire
-    from gateway.store.base import StoreError, Verdict
+    from gateway.store.base import StoreError
     from gateway.store.open import open_store
 
     config = _load(site)
@@ -54,11 +54,12 @@ def retry(site: Site, names: Names = None, *, as_json: AsJson = False) -> None:
         with closing(open_store(config.store, config.bridge)) as store:
             for path, letter in _chosen(box, names):
                 try:
-                    store.write(list(wire.points(wire.unpack_windows(letter.payload))))
+                    messages = [wire.unpack_windows(one) for one in wire.unbundle(letter.payload)]
+                    store.write([point for message in messages for point in wire.points(message)])
                 except wire.WireError as error:
                     refused[path.stem] = str(error)
                 except StoreError as error:
-                    if error.verdict is not Verdict.SPLIT:
+                    if not error.about_data:
                         raise
                     refused[path.stem] = f"the store refuses it: {error}"
                 else:

@@ -39,7 +39,7 @@ def ledger(
             held = accounts.coverage(db)
             start_ns, end_ns = span(begin, end, held[1] if held else 0)
             book = accounts.slots(db, start_ns, end_ns, flags=flags)
-            whole = accounts.slot_account(db)
+            whole, again = accounts.slot_account(db), accounts.republished(db)
     except accounts.BooksError as error:
         fail(str(error), error.hint)
     if sensor is not None:
@@ -51,7 +51,7 @@ def ledger(
     if as_json:
         import msgspec
 
-        head = {"data_dir": str(data_dir), "from_ns": start_ns, "to_ns": end_ns}
+        head = {"data_dir": str(data_dir), "from_ns": start_ns, "to_ns": end_ns, "republished_messages": again}
         said = (
             head | _plain(book, messages, points, queue, flags=flags) | {"closes": not troubles, "troubles": troubles}
         )
@@ -59,7 +59,7 @@ def ledger(
     else:
         typer.echo(f"{data_dir}\n{shown(start_ns)} to {shown(end_ns)} UTC")
         _print_slots(book, held, flags=flags)
-        _print_messages(messages, points, queue)
+        _print_messages(messages, points, queue, again)
         for trouble in troubles:
             typer.echo(f"DOES NOT CLOSE  {trouble}")
         typer.echo(f"    -> keep a copy of {data_dir} and report it" if troubles else "all sums close")
@@ -130,7 +130,7 @@ def _print_flags(one: SensorBook) -> None:
         typer.echo(f"{'':>10} {channel}: {by or 'no readings'}")
 
 
-def _print_messages(messages: Fates, points: Fates, queue: Queue) -> None:
+def _print_messages(messages: Fates, points: Fates, queue: Queue, again: int) -> None:
     typer.echo(f"messages since the beginning: {messages.produced} ({points.produced} points)")
     typer.echo(f"{messages.receipted:>10} receipted: the store has them")
     sent = f", {queue.unsent} of them not yet sent" if queue.unsent else ""
@@ -140,6 +140,8 @@ def _print_messages(messages: Fates, points: Fates, queue: Queue) -> None:
     dead = "  -> on the bridge: gateway dead-letters list SITE" if messages.dead else ""
     typer.echo(f"{messages.dead:>10} dead letters{dead}")
     typer.echo(f"{messages.replaced:>10} replaced by a revision before they went out")
+    if again:
+        typer.echo(f"{'':>10} among them {again} sent once more, as asked")
 
 
 def _plain(book: SlotBook, messages: Fates, points: Fates, queue: Queue, *, flags: bool) -> dict[str, Any]:

@@ -15,6 +15,10 @@ STALE_S = 60.0
 NS = 1_000_000_000
 HOUR_S, DAY_S = 3600.0, 26 * 3600.0
 YEARS_DAYS = 730.0  # from so many days on years are said
+LEAST_FILL = 0.01  # below, there is nothing to say
+CAP_WORDS = {
+    "size": "max_mb", "records": "max_records", "age": "max_age_days", "floor": "the disk is nearly full",
+}  # fmt: skip
 FLAG_WORDS = {1: "good", 2: "not evaluated", 3: "suspect", 4: "fail", 9: "missing"}
 
 
@@ -23,9 +27,10 @@ def status(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show what the gateway last said of itself, how old that is, and what to do."""
+    """Show what the gateway, or the bridge, last said of itself, how old that is, and what to do."""
     import msgspec
 
+    from gateway.cli.bridge_status import bridge_lines
     from gateway.clock import Clock
 
     try:
@@ -43,6 +48,9 @@ def status(
     alive = _alive(int(now.get("pid", 0))) and age_s < STALE_S
     if as_json:
         typer.echo(msgspec.json.encode({**now, "age_s": round(age_s, 1), "alive": alive, "file": str(path)}).decode())
+        return
+    if "gateway" not in now:
+        typer.echo("\n".join(bridge_lines(now, age_s, alive=alive)))
         return
     _print(now, age_s, alive=alive)
 
@@ -63,8 +71,8 @@ def _print(now: dict[str, Any], age_s: float, *, alive: bool) -> None:
     word = "running" if alive else "NOT RUNNING: start it with `systemctl start gateway`"
     typer.echo(f"{now['gateway']} ({now['site']}): {word}")
     typer.echo(f"said {age_s:.0f} s ago; version {now['version']}, config {now['config']}")
-    if not now["clock"]["synchronised"]:
-        typer.echo("CLOCK not synchronised: check the network or the RTC")
+    for line in of_clock(now["clock"], age_s):
+        typer.echo(line)
     for alarm in now["alarms"]:
         typer.echo(f"ALARM {alarm}")
     for link in now["links"]:
@@ -92,6 +100,21 @@ def _print(now: dict[str, Any], age_s: float, *, alive: bool) -> None:
             typer.echo(line)
 
 
+def of_clock(clock: dict[str, Any], age_s: float = 0.0) -> list[str]:
+    """Say what a clock that is not synchronised means for the readings, in lines for a phone; nothing if it is."""
+    if clock["synchronised"]:
+        return []
+    if (held_s := clock.get("held_s")) is None:
+        return ["CLOCK not synchronised: readings are marked `clock`", "      -> check the network / NTP (timedatectl)"]
+    left_s = max(0.0, clock["hold_s"] - held_s - age_s)
+    return [
+        f"CLOCK not synchronised: holding {length(held_s + age_s)} of readings;",
+        "      they enter when the clock is set",
+        "      -> check the network / NTP (timedatectl);",
+        f"      in {length(left_s)} they enter marked `clock`",
+    ]
+
+
 def _value(row: dict[str, Any], now_ns: int) -> str:
     """Say what a window says, and its age where the next one should have come long ago."""
     flag = FLAG_WORDS.get(int(row["flag"] or 0), "?")
@@ -103,6 +126,8 @@ def _value(row: dict[str, Any], now_ns: int) -> str:
 
 
 def _print_outbox(outbox: dict[str, Any], age_s: float) -> None:
+    if outbox.get("fill", 0) >= LEAST_FILL:
+        typer.echo(f"    the outbox is {100 * outbox['fill']:.0f} % full ({CAP_WORDS.get(outbox['cap'], 'unknown')})")
     if outbox.get("unsent"):
         typer.echo(f"    {outbox['unsent']} not yet sent, the oldest for {length(outbox['oldest_unsent_s'] + age_s)}")
     if outbox.get("dropped"):

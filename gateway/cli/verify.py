@@ -26,6 +26,7 @@ NOT_REACHABLE = 3
 LONG_NS = 6 * 3600 * 10**9  # from so much on progress is shown
 VICTORIA_DIGITS = 1e-12  # what VictoriaMetrics keeps of a number, docs/reference/stores.md
 SHOWN = 5
+NS = 1_000_000_000
 WORDS = {
     "missing": "missing", "older": "with an older revision", "newer": "with a newer revision",
     "different": "different", "extra": "not in history", "doubled": "twice",
@@ -155,6 +156,15 @@ def _line(one: Difference) -> str:
     return "  " + " ".join(word for word in words if word) + (f": {one.detail}" if one.detail else "")
 
 
+def _span(report: Report) -> str:
+    """Say which span of time has all that is missing or older."""
+    return f"--from {_iso(min(report.unsent_ns))} --to {_iso(max(report.unsent_ns) + NS)}"
+
+
+def _iso(t_ns: int) -> str:
+    return shown(t_ns).replace(" ", "T")
+
+
 def _hints(report: Report, messages: Fates, site: Path) -> list[str]:
     """Say what to do about what was found."""
     counts, out = report.counts, []
@@ -164,7 +174,7 @@ def _hints(report: Report, messages: Fates, site: Path) -> list[str]:
         if messages.dropped:
             out.append(f"{sum(messages.dropped.values())} messages were dropped: the outbox was full")
         out.append("does the store keep data for so long? See its retention")
-        out.append(f"to send them again: gateway republish {site} --from ... --to ...")
+        out.append(f"to send them again: gateway republish {site} {_span(report)}")
     if counts["different"] or counts["newer"] or counts["doubled"]:
         out.append("does something else write into this store? Two gateways of one name?")
     if counts["extra"]:

@@ -76,6 +76,11 @@ def amend(known: Windows, late: Windows, events: Container[str]) -> Windows:
     )
 
 
+def revised(windows: Windows, rev: int) -> Windows:
+    """Return the windows under another revision number."""
+    return replace(windows, rev=rev) if rev != windows.rev else windows
+
+
 def _slots(known: Windows, late: Windows, sums: I8, events: Container[str]) -> I8:
     """Return the account of the slots: good frames beyond one a slot are extra, those that came late are late."""
     good = known.slots[:, VALID] + known.slots[:, EXTRA] + late.slots[:, VALID] + late.slots[:, EXTRA]

@@ -121,6 +121,10 @@ class Exceedances:
                 flag[row], reason[row] = event.flag, event.reason
         return _state(going), block.beside(v, flag, reason)
 
+    def moved(self, state: State, by_ns: int) -> State:
+        """Put the event that is going on where it is on another time line: its start, its end, and its limit."""
+        return {**state, "whole": np.concatenate([state["whole"][:3] + by_ns, state["whole"][3:]])}
+
     def follow(self, going: Going | None, readings: Readings) -> tuple[list[tuple[int, Going]], Going | None]:
         """Return the events that are over, each with the row that shows it, and the one that may go on."""
         n, over = len(readings.t), []

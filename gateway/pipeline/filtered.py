@@ -15,7 +15,7 @@ import numpy.typing as npt
 from gateway.block import F8, I8, Block, Flag, usable
 from gateway.pipeline.filters import running_median
 from gateway.pipeline.qartod import NO_TIME, NS
-from gateway.pipeline.stage import State
+from gateway.pipeline.stage import State, later
 
 Rows = npt.NDArray[np.intp]
 CELL = 16  # time constants: e^16 is a factor with which no digit is lost
@@ -95,6 +95,13 @@ class EwmaFilter:
             t_before, y_before, z = int(own[-1]), float(y[last - 1]), float(sums[-1])
         after: State = {"t": np.array([t_before]), "y": np.array([y_before]), "z": np.array([z])}
         return after, _beside(block, self.of, rows, y)
+
+    def moved(self, state: State, by_ns: int) -> State:
+        """Put the last value where it is on another time line."""
+        cell_ns = max(round(CELL * self.tau_s * NS), 1)
+        before, after = int(state["t"][0]), later(state["t"], by_ns, NO_TIME)
+        shift_ns = before % cell_ns - int(after[0]) % cell_ns if before != NO_TIME else 0
+        return {**state, "t": after, "z": state["z"] * np.exp(-shift_ns / NS / self.tau_s)}
 
     def _weights(self, t: I8, t_before: int) -> F8:
         """Return the weight of each value after the one before it."""

@@ -236,6 +236,10 @@ class GasIndex:
         v, flag, reason = zip(*made, strict=True)
         return after, block.beside(np.array(v).T, np.array(flag, np.uint8).T, np.array(reason, np.uint16).T)
 
+    def moved(self, state: State, by_ns: int) -> State:
+        """Put the last samples where they are on another time line."""
+        return {**state, **{f"{p.name}_t": state[f"{p.name}_t"] + by_ns for _, p in self.of}}
+
     def _follow(self, state: State, p: Parameters, t: list[int], ticks: Ticks) -> Ticks:
         """Take the samples of one channel in their order; return its index, and put the new memory into `state`."""
         recursion = Recursion(p, self.interval_s, state[p.name].tolist())

@@ -133,6 +133,15 @@ class LidarPassages:
             beam.seen = int(t[-1])
         return beam.state(), block.beside(*told.columns())
 
+    def moved(self, state: State, by_ns: int) -> State:
+        """Put what is known of the beam where it is on another time line."""
+        beam = Beam.of(state)
+        for name in ("learnt_from", "run_from", "start", "back", "fore", "seen"):
+            if getattr(beam, name) != NEVER:
+                setattr(beam, name, getattr(beam, name) + by_ns)
+        beam.second = NEVER if beam.second == NEVER or beam.seen == NEVER else beam.seen // NS
+        return beam.state()
+
     def _samples(self, block: Block) -> tuple[F8, U1, U2]:
         """Return the distances that can be used, NaN for the others, and how good they are."""
         flag, reason = block.flag[:, self.column], block.reason[:, self.column]

@@ -27,7 +27,7 @@ from gateway.pipeline.passages import (
     doubt,
     with_rows,
 )
-from gateway.pipeline.stage import State
+from gateway.pipeline.stage import State, later
 from gateway.pipeline.traffic import true_speed
 
 NEVER = np.iinfo(np.int64).min
@@ -119,6 +119,11 @@ class RadarPassages:
         """Give up what is over by a time that has passed without a further word of the part."""
         after, found = self._settle(state, self._waiting(state), before_ns - 1)
         return after, self._told(found, Block.empty(self.width, before_ns))
+
+    def moved(self, state: State, by_ns: int) -> State:
+        """Put what is passing, and what has passed, where it is on another time line."""
+        fore, seen = (later(state[name], by_ns, NEVER) for name in ("fore", "seen"))
+        return {**state, "t": state["t"] + by_ns, "origin": state["origin"] + by_ns, "fore": fore, "seen": seen}
 
     def _told(self, found: list[Found], block: Block) -> Block:
         """Put the passages into the block, each into a row of its own; one time: the approaching vehicle first."""

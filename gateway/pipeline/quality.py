@@ -17,7 +17,7 @@ from gateway.pipeline.climatology import Member, climatology
 from gateway.pipeline.marking import GOOD, mark_flags, marked
 from gateway.pipeline.qartod import NO_TIME, NS, worse
 from gateway.pipeline.rolling import flat
-from gateway.pipeline.stage import State
+from gateway.pipeline.stage import State, later
 
 __all__ = [
     "ClimatologyTest", "FlatLineTest", "RangeTest", "StepTest", "Steps", "flat", "gross_range", "mark_flags", "worse",
@@ -196,6 +196,10 @@ class StepTest:
             )
             t_before[c], x_before[c] = t[-1], x[-1]
         return {"t": t_before, "x": x_before}, marked(block, verdict, Reason.STEP)
+
+    def moved(self, state: State, by_ns: int) -> State:
+        """Put the last readings where they are on another time line."""
+        return {**state, "t": later(state["t"], by_ns, NO_TIME)}
 
     def _verdict(self, steps: Steps, t: I8, x: F8) -> U1:
         """Judge readings by the one before; the first of t, x is only that."""

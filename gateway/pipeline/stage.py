@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeGuard
 import numpy as np
 import numpy.typing as npt
 
-from gateway.block import Block
+from gateway.block import I8, Block
 
 State = dict[str, npt.NDArray[Any]]
 
@@ -44,6 +44,24 @@ class Holds(Protocol):
 def holds(stage: Stage) -> TypeGuard[Holds]:
     """Tell whether a stage holds rows back."""
     return hasattr(stage, "release")
+
+
+class Moves(Protocol):
+    """A stage that remembers times: when the clock is set, they are put where they are on the new time line."""
+
+    def moved(self, state: State, by_ns: int) -> State:
+        """Return the state with all its times later by so much."""
+        ...
+
+
+def moves(stage: object) -> TypeGuard[Moves]:
+    """Tell whether a stage remembers times."""
+    return hasattr(stage, "moved")
+
+
+def later(t: I8, by_ns: int, none: int) -> I8:
+    """Return times later by so much; `none` stands for no time and stays."""
+    return np.where(t == none, t, t + by_ns)
 
 
 def passed(stages: Sequence[Stage], states: MutableSequence[State], block: Block, before_ns: int = 0) -> Block:

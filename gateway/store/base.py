@@ -15,17 +15,29 @@ class Verdict(StrEnum):
     """What a refusal of a store means for the batch."""
 
     RETRY = "retry"  # the store is away or busy: keep the batch, ask again later
+    SLOW = "slow"  # no answer in time: keep the batch, ask again later with less at once
     SPLIT = "split"  # something in the batch is bad: find it by halves, store the rest
+    OLD = "old"  # beyond what the store keeps: as SPLIT, but the points of one time are refused together
+    LARGE = "large"  # too much at once, nothing of it bad: ask again with less
     REJECT = "reject"  # the store will never take it (credentials, no such bucket): retry slowly, raise an alarm
 
 
-class StoreError(Exception):
-    """A write that did not happen: the verdict, what the store said, and how long it asked us to wait."""
+ABOUT_DATA = frozenset({Verdict.SPLIT, Verdict.OLD, Verdict.LARGE})
 
-    def __init__(self, verdict: Verdict, what: str, retry_after_s: float | None = None) -> None:
+
+class StoreError(Exception):
+    """A write that did not happen: the verdict, what the store said, how long it asked us to wait, its HTTP status."""
+
+    def __init__(self, verdict: Verdict, what: str, retry_after_s: float | None = None, status: int = 0) -> None:
         super().__init__(what)
         self.verdict = verdict
         self.retry_after_s = retry_after_s
+        self.status = status  # 0: it did not answer, or does not speak HTTP
+
+    @property
+    def about_data(self) -> bool:
+        """Whether the data is refused, and not for now everything."""
+        return self.verdict in ABOUT_DATA
 
 
 class Store(Protocol):

@@ -18,11 +18,11 @@ import msgspec
 from urllib3.exceptions import HTTPError
 
 from gateway.store.base import Verdict
-from gateway.store.server import STORED, Server
+from gateway.store.server import CONNECT_S, STORED, Server
 from gateway.tls import Contexts
 from gateway.wire import TAGS, Point
 
-TIMEOUT_S = 10.0
+TIMEOUT_S = 30.0  # a store on a slow card that answers after 10 s is slow, not away
 MEASUREMENTS = ("air", "noise", "traffic", "weather", "health", "ledger")
 Dialect = Literal["influxdb", "victoriametrics"]
 _MS = 1_000_000  # ns
@@ -71,12 +71,17 @@ class InfluxV1:
         *,
         tls: Contexts | None = None,
         timeout_s: float = TIMEOUT_S,
+        hints: Mapping[int, str] | None = None,
     ) -> None:
-        """Name the server; nothing is sent yet. Raise ValueError on a url that is none."""
+        """Name the server; nothing is sent yet. Raise ValueError on a url that is none.
+
+        `hints` say what to do about a status; they stand behind what the server said.
+        """
         basic = b64encode(f"{user or ''}:{password or ''}".encode()).decode() if user or password else ""
         headers = {"Authorization": f"Basic {basic}"} if basic else {}
         self.database = database
         self._server = Server(url, headers, (password or "", basic), tls, timeout_s)
+        self._server.hints = hints or {}
 
     def write(self, points: Sequence[Point]) -> None:
         """Write points, or raise StoreError; the same key again replaces field by field, whatever its `rev`."""
@@ -129,6 +134,7 @@ class InfluxV2:
         dialect: Dialect = "influxdb",
         tls: Contexts | None = None,
         timeout_s: float = TIMEOUT_S,
+        hints: Mapping[int, str] | None = None,
     ) -> None:
         """Name the server; nothing is sent yet. Raise ValueError on a url or a token that is none."""
         # Imported here, because it costs 0.4 s and 12 MB.
@@ -141,7 +147,9 @@ class InfluxV2:
         self.bucket = bucket
         self.dialect = dialect
         self._server = Server(url, headers, (token,), tls, timeout_s)
-        self._client = InfluxDBClient(self._server.url, token, org=org, timeout=round(timeout_s * 1000))
+        self._server.hints = hints or {}
+        timeout: Any = (round(min(CONNECT_S, timeout_s) * 1000), round(timeout_s * 1000))  # to connect, for the answer
+        self._client = InfluxDBClient(self._server.url, token, org=org, timeout=timeout)
         self._write_api = self._client.write_api(write_options=SYNCHRONOUS)
 
     def write(self, points: Sequence[Point]) -> None:

@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from types import MappingProxyType
 from typing import TypeVar
 from urllib.parse import quote, quote_plus, urlencode, urlsplit
 
 import msgspec
 import urllib3
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 
+from gateway.clock import Clock
 from gateway.store.base import StoreError, Verdict
 from gateway.store.lineprotocol import encode
 from gateway.tls import Contexts, explain, ssl_error
 from gateway.wire import Point
 
+CONNECT_S = 10.0
+LONGEST_WAIT_S = 3600.0  # whatever a server asks for
 STORED = 204  # the only status by which any of these servers says that all points are in
 _SAID_CHARS = 300
 _SECONDS = re.compile(r"\d{1,9}(\.\d+)?")
+_BUSY = (408, 425, 429)
+_OF_DATA = MappingProxyType({400: Verdict.SPLIT, 413: Verdict.LARGE, 422: Verdict.SPLIT})
+_BEYOND = re.compile(r"(beyond|outside) (the )?retention", re.IGNORECASE)  # InfluxDB 1; InfluxDB 2 and 3
 S = TypeVar("S", bound=msgspec.Struct)
 
 
@@ -37,7 +46,8 @@ class Server:
         self._name = parts.netloc
         self._headers = headers
         self._secrets = sorted({form for text in secrets if text for form in _forms(text)}, key=len, reverse=True)
-        self._timeout = urllib3.Timeout(connect=timeout_s, read=timeout_s)
+        self._timeout = urllib3.Timeout(connect=min(CONNECT_S, timeout_s), read=timeout_s)
+        self.hints: Mapping[int, str] = {}  # by status: what to do
         self._tls = tls
         self._pool: urllib3.PoolManager | None = None
 
@@ -95,13 +105,15 @@ class Server:
     def refused(
         self, status: int, headers: Mapping[str, str] | None, body: bytes | str | None, bad: Verdict = Verdict.SPLIT
     ) -> StoreError:
-        """Sort a refusal by its status; `bad` is the verdict when the request itself was at fault."""
-        verdict = Verdict.RETRY if status in (408, 425, 429) or status >= 500 else Verdict.REJECT
-        if status in (400, 413, 422):
-            verdict = bad
+        """Sort a refusal by its status and what was said; `bad` is the verdict when the request itself was at fault."""
         said = body.decode("utf-8", "replace") if isinstance(body, bytes) else body or ""
-        waits = _SECONDS.fullmatch((headers or {}).get("Retry-After", ""))  # a date would need a clock
-        return self.error(verdict, f"{status} {said}", float(waits[0]) if waits else None)
+        verdict = Verdict.RETRY if status in _BUSY or status >= 500 else _OF_DATA.get(status, Verdict.REJECT)
+        if status in _OF_DATA and bad is not Verdict.SPLIT:
+            verdict = bad
+        if verdict is Verdict.SPLIT and _BEYOND.search(said):
+            verdict = Verdict.OLD
+        wait_s = _wait_s(headers or {})
+        return self.error(verdict, f"{status} {said}", wait_s, status)
 
     def away(self, error: Exception) -> StoreError:
         """Tell of a server that did not answer, or whose certificate is not believed."""
@@ -109,14 +121,17 @@ class Server:
             self.close()
         if (found := ssl_error(error)) is not None:
             return self.error(Verdict.REJECT, f"no answer: {explain(found)}")
-        return self.error(Verdict.RETRY, f"no answer: {error}")
+        late = isinstance(error, ReadTimeoutError)
+        return self.error(Verdict.SLOW if late else Verdict.RETRY, f"no answer: {error}")
 
-    def error(self, verdict: Verdict, text: str, retry_after_s: float | None = None) -> StoreError:
-        """Make the error: one line, bounded, masked before it is cut."""
+    def error(self, verdict: Verdict, text: str, retry_after_s: float | None = None, status: int = 0) -> StoreError:
+        """Make the error: one line, bounded, masked before it is cut, and what to do behind it."""
+        hint = f"; {self.hints[status]}" if status in self.hints else ""
         for secret in self._secrets:
             text = text.replace(secret, "***")
         line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-        return StoreError(verdict, f"{self._name}: {line[:_SAID_CHARS]}", retry_after_s)
+        said = line[: max(_SAID_CHARS - len(hint), _SAID_CHARS // 2)]
+        return StoreError(verdict, f"{self._name}: {said}{hint}", retry_after_s, status)
 
     def _ask(
         self, method: str, path: str, params: dict[str, str], body: bytes | None = None, *, preload: bool = True
@@ -133,3 +148,27 @@ class Server:
 def _forms(secret: str) -> tuple[str, ...]:
     """Name the shapes in which an answer may repeat a secret: plain, in a url, in JSON."""
     return secret, quote(secret, safe=""), quote_plus(secret), msgspec.json.encode(secret).decode()[1:-1]
+
+
+def _wait_s(headers: Mapping[str, str]) -> float | None:
+    """Read Retry-After (RFC 9110, 10.2.3), in seconds or as a date, at most an hour; None where there is none.
+
+    A date is compared with the server's own Date, if it says one: then no clock has to be right.
+    """
+    asked = headers.get("Retry-After", "")
+    if _SECONDS.fullmatch(asked):
+        return min(float(asked), LONGEST_WAIT_S)
+    until = _date(asked)
+    if until is None:
+        return None
+    now = _date(headers.get("Date", "")) or datetime.fromtimestamp(Clock().utc_ns() / 1e9, UTC)
+    return min(max((until - now).total_seconds(), 0.0), LONGEST_WAIT_S)
+
+
+def _date(text: str) -> datetime | None:
+    """Read a date of HTTP; None when it is none."""
+    try:
+        when = parsedate_to_datetime(text)
+    except (ValueError, IndexError, TypeError, OverflowError):
+        return None
+    return when if when.tzinfo else when.replace(tzinfo=UTC)

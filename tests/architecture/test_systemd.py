@@ -170,7 +170,10 @@ def test_gateway_can_ask_whether_the_clock_is_synchronised() -> None:
     unit = read("gateway.service")
     assert "Service.ProtectClock" not in unit
     assert "Service.ProcSubset" not in unit, "it would hide the boot id"
-    assert unit["Service.SystemCallFilter"][-1].split() == ["adjtimex", "clock_adjtime"], "later lines win"
+    allowed = ["adjtimex", "clock_adjtime", "clock_adjtime64"]
+    assert unit["Service.SystemCallFilter"][-1].split() == allowed, "later lines win"
+    order = [*unit["Unit.After"], *unit.get("Unit.Wants", []), *unit.get("Unit.Requires", [])]
+    assert not any("time-sync" in one or "network-online" in one for one in order), "measuring waits for neither"
     assert unit["Service.CapabilityBoundingSet"] == [""], "reading is allowed, setting is not"
 
 

@@ -13,6 +13,7 @@ from gateway import wire
 from gateway.bridge import Bridge, Delivery, Terms
 from gateway.clock import Clock
 from gateway.dead_letters import DeadLetter, DeadLetters
+from gateway.spool import Spool
 from gateway.store.base import Key, Store, StoreError, Verdict
 
 T_NS = 1_767_225_600 * 10**9
@@ -68,10 +69,10 @@ class PickyStore(Store):
 class QuietBridge(Bridge):
     """A bridge whose client only takes notes."""
 
-    def __init__(self, folder: Path, terms: Terms = TERMS, clock: Clock = FAST) -> None:
+    def __init__(self, folder: Path, terms: Terms = TERMS, clock: Clock = FAST, spool: Spool | None = None) -> None:
         self.log: list[tuple[Any, ...]] = []
         self.store = PickyStore(self.log)
-        super().__init__(terms, self.store, DeadLetters(folder / "dead-letters"), clock)
+        super().__init__(terms, self.store, DeadLetters(folder / "dead-letters"), clock, spool)
         self._generation = 1  # as after the first connection
 
     def _make_client(self) -> Any:

@@ -14,11 +14,12 @@ from bridge_parts import FAST, T_NS, TERMS, QuietBridge, batch, delivery, large,
 from hypothesis import HealthCheck, given, settings
 
 from gateway import wire
-from gateway.bridge import ROUND_S, Delivery
+from gateway.bridge import Delivery
 from gateway.bridge_service import STUCK_NS
 from gateway.clock import Clock
 from gateway.dead_letters import DeadLetters
 from gateway.store.base import StoreError, Verdict
+from gateway.writing import ROUND_S
 
 
 @pytest.fixture
@@ -101,8 +102,8 @@ def test_while_the_store_is_away_there_is_an_alarm_and_it_is_logged_once(
 ) -> None:
     caplog.set_level("INFO")
     seen: list[dict[str, str]] = []
-    real_wait = bridge._wait
-    bridge._wait = lambda wait_s: bool(seen.append(dict(bridge.alarms)) or real_wait(wait_s))  # type: ignore[method-assign,func-returns-value]
+    real_wait = bridge._writer.wait
+    bridge._writer.wait = lambda wait_s: bool(seen.append(dict(bridge.alarms)) or real_wait(wait_s))  # type: ignore[method-assign,func-returns-value]
     bridge.store.refusals = [StoreError(Verdict.REJECT, "401 unauthorized")] * 3
     bridge.carry(batch([1]))
     assert seen == [{"store": "401 unauthorized"}] * 3
@@ -111,12 +112,12 @@ def test_while_the_store_is_away_there_is_an_alarm_and_it_is_logged_once(
 
 def test_waits_double_up_to_the_limit_and_retry_after_is_obeyed(bridge: QuietBridge) -> None:
     waits: list[float] = []
-    bridge._wait = lambda wait_s: not waits.append(wait_s)  # type: ignore[method-assign,func-returns-value]
+    bridge._writer.wait = lambda wait_s: not waits.append(wait_s)  # type: ignore[method-assign,func-returns-value]
     away = StoreError(Verdict.RETRY, "503")
     bridge.store.refusals = [away] * 9 + [StoreError(Verdict.RETRY, "429", 30.0), StoreError(Verdict.RETRY, "429", 0.0)]
     bridge.carry(batch([1]))
     assert all(0.75 * full <= wait <= full for wait, full in zip(waits, [1, 2, 4, 8, 16, 32, 60, 60, 60], strict=False))
-    assert waits[9:] == [30.0, 0.0]
+    assert waits[9:] == [30.0, 0.5]  # and one that says 0 is not asked without a pause
 
 
 def test_a_long_wait_shows_that_the_bridge_lives_and_ends_at_once_when_told(tmp_path: Path) -> None:
@@ -198,7 +199,7 @@ def test_poison_is_found_by_halves_and_all_others_are_stored(
     assert sorted(wire.unpack_windows(letter.payload).seq for letter in bridge.letters) == sorted(bad)
     assert all(letter.reason == "the store refuses it: 400 field type conflict" for letter in bridge.letters)
     asked = [what for what, *_ in bridge.log if what in ("stored", "refused")]
-    assert len(asked) <= 1 + 2 * len(bad) * (n.bit_length() + 1)
+    assert len(asked) <= 1 + 2 * len(bad) * (n.bit_length() + 1 + 1)  # and the two points of each bad one
 
 
 OTHER = {
@@ -253,11 +254,16 @@ def test_no_bytes_and_no_topic_bring_the_bridge_down(
     assert [letter.payload for letter in bridge.letters] == [payload, payload, zlib.compress(payload)]
 
 
-def test_a_letter_that_cannot_be_written_is_not_acknowledged(bridge: QuietBridge, tmp_path: Path) -> None:
+def test_a_letter_that_cannot_be_written_is_not_acknowledged_and_blocks_nobody(
+    bridge: QuietBridge, tmp_path: Path
+) -> None:
     (tmp_path / "dead-letters").write_text("a file where the folder should be")
-    with pytest.raises(FileExistsError):
-        bridge.carry([delivery(1, b"x")])
-    assert bridge.acked == []
+    bridge.store.poisoned = {"s2"}
+    bridge.carry([delivery(1, b"x"), delivery(2, message(2)), delivery(3, message(3))])
+    assert bridge.acked == [3]
+    assert [receipt for _, receipt in bridge.receipts] == [wire.Receipt(1, "e1", [(3, 3)])]
+    assert bridge.counts["letters_unkept"] == 2
+    assert "wait in the broker" in bridge.alarms["dead letters"]
 
 
 def test_letters_survive_and_do_not_overwrite_each_other(tmp_path: Path) -> None:

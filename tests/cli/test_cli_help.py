@@ -16,10 +16,12 @@ PURPOSE = {
     "run": "Read the sensors of SITE",
     "bridge": "from the broker into the store",
     "check": "errors in SITE",
-    "status": "what the gateway last said of itself",
+    "status": "what the gateway, or the bridge, last said of itself",
     "ledger": "Account for every slot of every sensor",
     "verify": "Compare the store with the gateway's history",
+    "republish": "Send windows of a span to the store once more",
     "scan": "Find the sensors that are connected",
+    "record": "Record what sensors say",
     "drivers": "sensors that can be connected",
     "decode": "bytes that a sensor sent",
 }

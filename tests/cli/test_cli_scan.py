@@ -457,7 +457,8 @@ def test_a_port_that_is_in_use_is_said_and_left_alone() -> None:
 def test_a_port_is_opened_for_itself_alone() -> None:
     """While a scan listens nobody else gets the port."""
     with Wire() as port:
-        command = [sys.executable, "-m", "gateway", "scan", "--port", port]
+        # A test that runs in the background of a shell inherits that Ctrl-C is ignored.
+        command = ["env", "--default-signal=INT", sys.executable, "-m", "gateway", "scan", "--port", port]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert process.stderr is not None
         assert "listening" in process.stderr.readline()

@@ -62,7 +62,8 @@ def test_a_running_gateway(tmp_path: Path) -> None:
 
 def test_troubles_are_said_with_what_to_do(tmp_path: Path) -> None:
     lines = status(said(tmp_path)).stdout.splitlines()
-    assert "CLOCK not synchronised: check the network or the RTC" in lines
+    clock = lines.index("CLOCK not synchronised: readings are marked `clock`")
+    assert lines[clock + 1] == "      -> check the network / NTP (timedatectl)"
     assert "ALARM the broker refuses us" in lines
     down = lines.index("DOWN  /dev/i2c-1: /dev/i2c-1: No such file or directory")
     assert lines[down + 1] == "      -> enable I2C with raspi-config"

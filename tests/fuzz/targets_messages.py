@@ -32,7 +32,13 @@ LINE = re.compile(rb"(?s)(?:[^\\ ,\n]|\\.)+(?:,(?:[^\\ ,=\n]|\\.)+=(?:[^\\ ,=\n]
 def targets() -> Iterator[Target]:
     """Windows and receipts, plain and deflated; topics."""
     windows, receipts = [msgspec.json.encode(one) for one in _windows()], [msgspec.json.encode(_receipt())]
-    for name, seeds, probe in (("windows", windows, windows_probe), ("receipt", receipts, receipt_probe)):
+    bundles = [b'{"v":1,"messages":[%b]}' % b",".join(some) for some in (windows, windows[:1], [])]
+    kinds = (
+        ("windows", windows, windows_probe),
+        ("bundle", bundles, bundle_probe),
+        ("receipt", receipts, receipt_probe),
+    )
+    for name, seeds, probe in kinds:
         plain = tuple(seeds)
         yield Target(f"wire:{name}", probe, plain, 150.0, 256, WORDS, _grown([msgspec.json.decode(s) for s in seeds]))
         packed = tuple(zlib.compress(seed, 6) for seed in seeds)
@@ -95,6 +101,23 @@ def windows_probe(inputs: Sequence[bytes], rng: Random) -> Counter[str]:
         assert all(isfinite(value) for point in points for value in point.fields.values()), "not finite"
         assert wire.unpack_windows(wire.pack(message)) == message, "it does not come back"
         seen[_lines(points)] += 1
+    return seen
+
+
+def bundle_probe(inputs: Sequence[bytes], rng: Random) -> Counter[str]:
+    """Any bytes: a WireError, or payloads that are read one by one, each as if it had come alone."""
+    seen: Counter[str] = Counter()
+    for payload in inputs:
+        try:
+            parts = wire.unbundle(payload)
+        except wire.WireError:
+            seen["refused"] += 1
+            continue
+        said = windows_probe(parts, rng)
+        if parts != [payload] and not said["refused"]:
+            assert wire.unbundle(wire.bundle(parts)) == parts, "it does not come back"
+            seen["bundle"] += 1
+        seen += said
     return seen
 
 

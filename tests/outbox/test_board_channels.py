@@ -17,10 +17,10 @@ NAMES = [channel.name for channel in CHANNELS]
 
 
 def test_how_the_outbox_stands_is_measured_with_the_board(tmp_path: Path) -> None:
-    frame = Board(tmp_path, Clock()).frame(Standing(7, 3, 125.5, 4100, 2, 1, 62e6))
+    frame = Board(tmp_path, Clock()).frame(Standing(7, 3, 125.5, 4100, 2, 1, 62e6, 0.25))
     decoded = BOARD_DRIVER.decode([frame], b"", {})
     row = dict(zip(NAMES, decoded.values[0].tolist(), strict=True))
-    assert [row[name] for name in NAMES[9:]] == [7.0, 3.0, 125.5, 4100.0, 2.0, 1.0, 62e6]
+    assert [row[name] for name in NAMES[9:]] == [7.0, 3.0, 125.5, 4100.0, 2.0, 1.0, 62e6, 0.25]
     assert row["disk_free"] > 0
     assert decoded.fault.tolist() == [Fault.OK]
 
@@ -30,12 +30,13 @@ def test_what_is_not_known_is_missing(tmp_path: Path) -> None:
     assert (decoded.mark[0, 9:] == Mark.MISSING).all()
 
 
-def test_frames_of_the_first_version_are_read_and_others_refused() -> None:
+def test_frames_of_earlier_versions_are_read_and_others_refused() -> None:
     old = struct.pack("<9d", *range(9))
     now = struct.pack(f"<{len(CHANNELS)}d", *range(len(CHANNELS)))
-    decoded = BOARD_DRIVER.decode([old, now, now[:-1], old + b"\0", b"", now + bytes(8)], b"", {})
-    assert decoded.fault.tolist() == [Fault.OK, Fault.OK, *[Fault.LENGTH] * 4]
-    assert decoded.frame.tolist() == [0, 1]
+    decoded = BOARD_DRIVER.decode([old, now, now[:-1], old + b"\0", b"", now + bytes(8), now[:-8]], b"", {})
+    assert decoded.fault.tolist() == [Fault.OK, Fault.OK, *[Fault.LENGTH] * 4, Fault.OK]
+    assert decoded.frame.tolist() == [0, 1, 6]
+    assert decoded.values[2, :16].tolist() == list(range(16))
     assert decoded.values[0, :9].tolist() == list(range(9))
     assert np.isnan(decoded.values[0, 9:]).all()
     assert (decoded.mark[0, 9:] == Mark.MISSING).all()

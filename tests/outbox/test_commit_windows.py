@@ -18,11 +18,14 @@ from gateway import wire
 from gateway.block import Windows
 from gateway.commit import Committer, Terms, windows_message
 from gateway.core import revised
+from gateway.epoch import Epoch
 from gateway.outbox import Outbox
 from gateway.pipeline.windows import combine
+from gateway.record import ClockRecord
 
 TERMS = Terms("street", "post-7", (3600,), 0.75, 35.0)
 CORE = SixtySlots("pm", "mic")
+CORE.epoch = Epoch(ClockRecord("boot", 0, True, 0))
 LATE_NS = 2 * NS
 
 

@@ -88,6 +88,7 @@ def test_the_file_of_a_newer_program_is_kept_whole_and_named_so(path: Path) -> N
 
 VERSION_1 = """
 DROP TABLE detail;
+ALTER TABLE message DROP COLUMN kind;
 ALTER TABLE message DROP COLUMN period;
 PRAGMA user_version = 1;
 """
@@ -100,7 +101,7 @@ def test_the_file_of_the_first_release_opens_in_this_one(path: Path) -> None:
     with closing(Outbox(path)) as outbox:
         assert outbox.quarantined is None
         assert outbox.db.execute("PRAGMA user_version").fetchone() == (database.VERSION,)
-        assert outbox.db.execute("SELECT * FROM message").fetchall() == [(*row, "") for row in before["message"]]
+        assert outbox.db.execute("SELECT * FROM message").fetchall() == [(*row, "", "") for row in before["message"]]
         for table in ("history", "meta"):
             assert outbox.db.execute(f"SELECT * FROM {table}").fetchall() == before[table]
         assert outbox.payload(5) == before["message"][4][-1]

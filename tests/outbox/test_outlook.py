@@ -100,7 +100,9 @@ def test_how_the_outbox_stands(tmp_path: Path) -> None:
         outbox.commit()
         one.count()
         said = one.said(config(tmp_path))
-        assert said["outbox"] == {"queued": 1, "unsent": 0, "dropped": 0, "dead": 1, "oldest_unsent_s": 0.0}
+        assert said["outbox"] == {
+            "queued": 1, "unsent": 0, "dropped": 0, "dead": 1, "oldest_unsent_s": 0.0, "fill": 0.0, "cap": "",
+        }  # fmt: skip
         assert said["delivery"]["longest_s"] == 8 * 60.0
 
 

@@ -108,7 +108,7 @@ def test_control_in_one_line_the_other_waits_behind_the_flood(
     """So that the test above can see somebody starve: here all stand in the order in which they came."""
     put = Turns.put
     monkeypatch.setattr(Turns, "put", lambda self, whose, item, size: put(self, "", item, size))
-    monkeypatch.setattr("gateway.bridge.MOST_WAITING", 10**6)
+    monkeypatch.setattr("gateway.bridge_line.MOST_WAITING", 10**6)
     with pytest.raises(AssertionError, match="it did not happen"):
         run_flood(tmp_path, mosquitto.port, 100.0, 200, 5.0)
 

@@ -40,6 +40,11 @@ class FakeInflux(ThreadingHTTPServer):
         self.closing = threading.Event()
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
 
+    def answer(self, request: Request) -> Reply:
+        """Say what is answered; for fakes that do more than refuse."""
+        del request
+        return self.reply
+
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that goes away is a test's intention, not an error."""
 
@@ -50,8 +55,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self.server.requests.append(Request(self.command, self.path, dict(self.headers), body))
-        reply = self.server.reply
+        request = Request(self.command, self.path, dict(self.headers), body)
+        self.server.requests.append(request)
+        reply = self.server.answer(request)
         if reply.act == "hang":
             self.server.closing.wait()
         if reply.act:

@@ -64,9 +64,10 @@ def refusal(store: Store, ask: Callable[[Store], object] = lambda store: store.w
 # documentation word them.
 REFUSALS = [
     (400, '{"error":"partial write: field type conflict: input field \\"mean\\" is type float"}', Verdict.SPLIT),
-    (400, '{"error":"partial write: points beyond retention policy dropped=1"}', Verdict.SPLIT),
+    (400, '{"error":"partial write: points beyond retention policy dropped=1"}', Verdict.OLD),
     (400, '{"code":"invalid","message":"unable to parse line"}', Verdict.SPLIT),
-    (413, '{"error":"Request Entity Too Large"}', Verdict.SPLIT),
+    (422, '{"message":"partial write: dropped 2 points outside retention policy of duration 1h"}', Verdict.OLD),
+    (413, '{"error":"Request Entity Too Large"}', Verdict.LARGE),
     (422, '{"code":"unprocessable entity","message":"failure writing points to database"}', Verdict.SPLIT),
     (401, '{"code":"unauthorized","message":"unauthorized access"}', Verdict.REJECT),
     (403, '{"error":"\\"bridge\\" user is not authorized to write to database \\"city\\""}', Verdict.REJECT),
@@ -96,7 +97,19 @@ def test_a_refusal_is_sorted(fake: FakeInflux, make: MakeStore, status: int, bod
 
 @pytest.mark.parametrize(
     ("header", "wait_s"),
-    [("17", 17.0), ("0", 0.0), ("2.5", 2.5), ("Wed, 21 Oct 2026 07:28:00 GMT", None), ("-4", None), ("9" * 400, None)],
+    [
+        ("17", 17.0),
+        ("0", 0.0),
+        ("2.5", 2.5),
+        ("-4", None),
+        ("9" * 400, None),
+        ("86400", 3600.0),
+        ("soon", None),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
+        ("Wed, 21 Oct 2099 07:28:00 GMT", 3600.0),
+        ("Wed, 99 Oct 2099 07:28:00 GMT", None),
+        ("Wed, 21 Oct 99999999999 07:28:00 GMT", None),
+    ],
 )
 def test_the_wait_a_server_asks_for_is_passed_on(
     fake: FakeInflux, make: MakeStore, header: str, wait_s: float | None
@@ -128,7 +141,7 @@ def test_a_page_in_another_encoding_is_no_crash(fake: FakeInflux, make: MakeStor
 @pytest.mark.parametrize("act", ["hang", "close"])
 def test_a_server_that_hangs_or_hangs_up_is_tried_again(fake: FakeInflux, make: MakeStore, act: str) -> None:
     fake.reply = Reply(act=act)
-    assert refusal(make(fake.url)).verdict is Verdict.RETRY
+    assert refusal(make(fake.url)).verdict is (Verdict.SLOW if act == "hang" else Verdict.RETRY)
     assert len(fake.requests) == 1  # nobody below us tries again on its own
 
 
@@ -251,7 +264,10 @@ def test_reading_from_victoria_sorts_refusals_too(fake: FakeInflux, status: int,
 @pytest.mark.parametrize("make", [v1, v2, victoria])
 def test_reading_from_a_server_that_hangs_is_tried_again(fake: FakeInflux, make: MakeStore, act: str) -> None:
     fake.reply = Reply(act=act)
-    assert refusal(make(fake.url), lambda store: list(store.read(0, 10**12))).verdict is Verdict.RETRY
+    assert refusal(make(fake.url), lambda store: list(store.read(0, 10**12))).verdict in (
+        Verdict.RETRY,
+        Verdict.SLOW,
+    )
 
 
 # Annotated CSV of a pivoted query, after https://docs.influxdata.com/influxdb/v2/reference/syntax/annotated-csv/: two

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
 from compare import in_store
+from rig import Rig
 
-from gateway.demo import Demo, Settings
+from gateway.demo import Settings
+from gateway.store.base import StoreError
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 # sensor -> (channel, field, expected value, tolerance); the captures and where they come from are in captures.toml
 EXPECTED = [
@@ -30,18 +31,14 @@ EXPECTED = [
 ]
 
 
-@pytest.fixture(scope="module")
-def stored(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], dict[str, float]]:
-    """The last full window of every series."""
-    scenario = Path(__file__).with_name("captures.toml")
-    demo = Demo(tmp_path_factory.mktemp("captures") / "demo", None, Settings(scenario=scenario))
-    demo.start()
+def full_windows(store: Path) -> dict[tuple[str, str], dict[str, float]]:
+    """Return the last full window of every series; nothing while there is no store."""
     try:
-        time.sleep(24.0)
-    finally:
-        demo.stop()
+        points = in_store(store)
+    except StoreError:
+        return {}
     last: dict[tuple[str, str], tuple[int, dict[str, float]]] = {}
-    for (_, tags, start_ns), fields in in_store(demo.store).items():
+    for (_, tags, start_ns), fields in points.items():
         words = dict(tags)
         if words["period"] != "10s" or "channel" not in words:
             continue
@@ -49,6 +46,20 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], di
         if fields.get("capture", 0.0) > 0.8 and start_ns >= last.get(key, (0, {}))[0]:
             last[key] = (start_ns, fields)
     return {key: fields for key, (_, fields) in last.items()}
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], dict[str, float]]:
+    """The last full window of every series."""
+    scenario = Path(__file__).with_name("captures.toml")
+    rig = Rig(tmp_path_factory.mktemp("captures") / "demo", None, Settings(scenario=scenario))
+    wanted = {(sensor, channel) for sensor, channel, *_ in EXPECTED}
+    rig.start()
+    try:
+        rig.wait(lambda: full_windows(rig.store).keys() >= wanted, "a full window of each sensor")
+    finally:
+        rig.stop()
+    return full_windows(rig.store)
 
 
 @pytest.mark.parametrize(("sensor", "channel", "field", "value", "tolerance"), EXPECTED)
