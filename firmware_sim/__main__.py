@@ -10,12 +10,21 @@ from typing import Annotated
 
 import typer
 
+from firmware_sim import ctl, replay
+from firmware_sim.kernel import KernelError
+from firmware_sim.kernel import check as check_kernel
 from firmware_sim.scenario import ScenarioError, load_scenario
 from firmware_sim.simulation import Entry, simulate
+from firmware_sim.street_truth import Detail
+from firmware_sim.verbs import score, virtual
 from gateway.clock import Clock
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 EXIT_CONFIG = 2
+app.add_typer(ctl.app, name="ctl")
+app.command("replay")(replay.command)
+app.command()(virtual)
+app.command()(score)
 
 
 @app.callback()
@@ -39,7 +48,11 @@ def run(
     for_s: Annotated[
         float | None, typer.Option("--for", min=0.0, metavar="SECONDS", help="Stop after so many simulated seconds.")
     ] = None,
+    kernel: Annotated[bool, typer.Option("--kernel", help="True /dev nodes: root, vhci-hcd and its drivers.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the ports as one JSON object.")] = False,
+    detail: Annotated[
+        Detail, typer.Option("--truth-detail", help="Also what happens on the street, by the minute or second.")
+    ] = Detail.SENT,
 ) -> None:
     """Run a scenario until it is stopped (Ctrl-C or SIGTERM).
 
@@ -64,7 +77,16 @@ def run(
         place = Path(tempfile.mkdtemp(prefix="firmware-sim-")) if directory is None else directory.absolute()
         place.mkdir(parents=True, exist_ok=True)
         log = truth or place / "truth.jsonl"
-        asyncio.run(simulate(plan, place, log, clock, ready, lambda text: typer.echo(text, err=True), for_s))
+        if kernel:
+            check_kernel()
+        asyncio.run(
+            simulate(
+                plan, place, log, clock, ready, lambda text: typer.echo(text, err=True), for_s, detail, kernel=kernel
+            )
+        )
+    except KernelError as error:
+        typer.echo(f"firmware-sim: {error}", err=True)
+        raise typer.Exit(1) from None
     except OSError as error:
         typer.echo(f"firmware-sim: {error}; choose another --dir or --truth", err=True)
         raise typer.Exit(1) from None

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 SENSIRION_POLYNOMIAL = 0x31
 SENSIRION_INIT = 0xFF
 
 
+@lru_cache(maxsize=4096)  # words come again and again
 def sensirion_crc(word: bytes) -> int:
     """CRC-8 of one 16-bit word, most significant bit first (Sensirion datasheets: CRC(BE EF) = 92)."""
     crc = SENSIRION_INIT
@@ -84,6 +87,7 @@ def benewake_sum(data: bytes) -> int:
     return sum(data) & 0xFF
 
 
+@lru_cache(maxsize=1024)  # requests come again and again, and every unit of a line hears them
 def modbus_crc(data: bytes) -> bytes:
     """CRC-16 of a Modbus RTU frame as it is sent, low byte first (Modbus over serial line V1.02, 6.2.2)."""
     crc = 0xFFFF

@@ -121,6 +121,14 @@ class Trouble:
                 self._begin_s, self._end_s = next(self._spans, (NEVER_S, NEVER_S))
             yield at_s, begins
 
+    def lift(self, t_s: float) -> None:
+        """Let it end at `t_s`, and never begin again."""
+        self._spans, self.armed = iter(()), False
+        if self.in_force:
+            self._end_s = min(self._end_s, t_s)
+        else:
+            self._begin_s = self._end_s = NEVER_S
+
     def strikes(self) -> bool:
         """Decide about one message."""
         armed, self.armed = self.armed, False

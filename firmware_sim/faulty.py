@@ -35,12 +35,11 @@ class _Faulty(Generic[T]):
     """What the two wrappers share: the twin, its power, and the reports of the message that is being made."""
 
     def __init__(self, make: Callable[[Report], T], report: Report, troubles: Sequence[Trouble]) -> None:
-        self.troubles = tuple(troubles)
+        self.troubles = list(troubles)  # may grow while the simulation runs
         self._make, self._report = make, report
         self._told: list[tuple[float, Values]] = []
         self._last: dict[bytes, bytes] = {}
         self._twin = make(self._hold)
-        self._stuck = [t for t in self.troubles if t.kind == STUCK]
 
     def _hold(self, t_s: float, values: Values) -> None:
         self._told.append((t_s, values))
@@ -80,7 +79,7 @@ class _Faulty(Generic[T]):
 
     def _repeat(self, asked: bytes, message: bytes, t_s: float) -> bytes:
         """Say again what was said to the same question, when the part is stuck."""
-        if not self._stuck:
+        if not any(trouble.kind == STUCK for trouble in self.troubles):
             return message
         for trouble in self._struck(STUCK):
             if asked in self._last:

@@ -87,8 +87,8 @@ class I2cBus:
         if not heard:
             raise Nack("nobody heeds a general call")
 
-    def _stretch_s(self, messages: list[Message]) -> float:
-        """For how long the parts of a transfer held the clock."""
+    def stretch_s(self, messages: list[Message]) -> float:
+        """Return for how long the parts of a transfer held the clock, once."""
         takes = (getattr(self._parts.get(a), "take_stretch_s", None) for a in {m.address for m in messages})
         return float(sum(take() for take in takes if take is not None))
 
@@ -98,7 +98,8 @@ class I2cBus:
         self._clients[task] = writer
         try:
             with suppress(ConnectionError):
-                await self._converse(reader, writer)
+                if self._server:  # it may have been unplugged while somebody came in
+                    await self._converse(reader, writer)
         finally:
             del self._clients[task]
             writer.close()
@@ -115,7 +116,7 @@ class I2cBus:
                 return
             async with self._held:  # a held clock holds the bus for everybody
                 reply = self.transfer(messages)
-                stretch_s = self._stretch_s(messages)
+                stretch_s = self.stretch_s(messages)
                 if stretch_s:
                     await asyncio.sleep(self._timeline.clock.real_s(stretch_s))
             writer.write(reply)

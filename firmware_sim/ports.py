@@ -9,6 +9,7 @@ import struct
 import sys
 import termios
 import tty
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
 from itertools import zip_longest
@@ -62,75 +63,61 @@ class Line:
         return bytes(mixed)
 
 
-class PtyPort:
-    """One pty. It holds the slave open itself, so that a host may close and open it again at will.
+class Port(ABC):
+    """A serial port of whatever make: it lets its part speak when it wants to, and hear what the host says.
 
-    A device that has a `baud` is understood at that speed alone. One whose `plugged` becomes False loses its pty, as
-    an adapter that is pulled out of the USB does: the host gets EIO, and the link goes.
+    A device that has a `baud` is understood at that speed alone. One whose `plugged` becomes False loses its port, as
+    an adapter that is pulled out of the USB does.
     """
 
-    def __init__(self, device: UartDevice, link: Path, timeline: Timeline) -> None:
-        """Open the pty and place the link; raise OSError when a file that is no link is in the way."""
+    def __init__(self, device: UartDevice, timeline: Timeline) -> None:
         self.dropped = 0
-        self._device, self._link, self._timeline = device, link, timeline
+        self._device, self._timeline = device, timeline
         self._timer: asyncio.TimerHandle | None = None
-        self._paused = False
-        if link.exists() and not link.is_symlink():
-            raise FileExistsError(f"{link} is in the way: it is not a link to a port")
-        self._open = False
-        self._plug_in()
+        self._paused = self._open = False
 
+    @abstractmethod
     def start(self) -> None:
         """Serve the port from the running loop."""
-        asyncio.get_running_loop().add_reader(self._master, self._hear)
-        self._speak()
+
+    @abstractmethod
+    def _plug_in(self) -> None:
+        """Make the port appear; sets `_open`."""
+
+    @abstractmethod
+    def _pull_out(self) -> None:
+        """Take it away again, if it is there."""
+
+    @abstractmethod
+    def _write(self, data: bytes) -> int:
+        """Hand bytes to the host; return how many of them it can still take."""
+
+    @abstractmethod
+    def _host_baud(self) -> int | None:
+        """Return the speed at which the host talks, if it is known."""
+
+    async def ready(self) -> None:  # noqa: B027 - a pty is there at once
+        """Wait until a host can open it."""
 
     def pause(self, paused: bool) -> None:
         """Stop (or resume) what the part says by itself; it goes on answering."""
         self._paused = paused
         self._speak()
 
+    def poke(self) -> None:
+        """Ask the part anew when it wants to speak: something was done to it."""
+        self._speak()
+
     def close(self) -> None:
-        """Take the link away, if it is still ours, and close the pty."""
+        """Take the port away."""
         if self._timer:
             self._timer.cancel()
         self._pull_out()
 
-    def _plug_in(self) -> None:
-        self._master, self._slave = os.openpty()
-        self._open = True
-        tty.setraw(self._slave)
-        os.set_blocking(self._master, False)
-        self._target = os.ttyname(self._slave)
-        self._link.unlink(missing_ok=True)
-        self._link.symlink_to(self._target)
-
-    def _pull_out(self) -> None:
-        if not self._open:
-            return
-        self._open = False
-        asyncio.get_running_loop().remove_reader(self._master)
-        with suppress(OSError):
-            if str(self._link.readlink()) == self._target:
-                self._link.unlink()
-        os.close(self._master)
-        os.close(self._slave)
-
-    def _follow_plug(self) -> None:
-        plugged = getattr(self._device, "plugged", True)
-        if self._open and not plugged:
-            self._pull_out()
-        elif plugged and not self._open:
-            self._plug_in()
-            asyncio.get_running_loop().add_reader(self._master, self._hear)
-
-    def _hear(self) -> None:
-        with suppress(BlockingIOError):
-            data = os.read(self._master, READ_BYTES)
-            in_tune = self._in_tune()  # before the part may change its speed, for it answers at the old one
-            reply = self._device.receive(data, self._timeline.now_s()) if in_tune else b""
-            self._send(reply)
-            self._speak()  # what was said may have changed when the part wants to speak
+    def _hear(self, data: bytes) -> None:
+        in_tune = self._in_tune()  # before the part may change its speed, for it answers at the old one
+        self._send(self._device.receive(data, self._timeline.now_s()) if in_tune else b"")
+        self._speak()  # what was said may have changed when the part wants to speak
 
     def _speak(self) -> None:
         if self._timer:
@@ -146,34 +133,86 @@ class PtyPort:
             wait_s = self._timeline.clock.real_s(max(next_s - now_s, 0.0)) + LATE_S
             self._timer = asyncio.get_running_loop().call_later(wait_s, self._speak)
 
-    def _send(self, data: bytes) -> None:
-        """Write what fits; a line without a reader loses the rest, as a wire would.
+    def _follow_plug(self) -> None:
+        plugged = getattr(self._device, "plugged", True)
+        if self._open and not plugged:
+            self._pull_out()
+        elif plugged and not self._open:
+            self._plug_in()
 
-        The kernel would keep 64 kB of it, hours of old frames for the host that opens the port at last.
-        """
+    def _send(self, data: bytes) -> None:
+        """Say what fits; a line without a reader loses the rest, as a wire would."""
+        if self._open and data:
+            self.dropped += len(data) - self._write(data)
+
+    def _in_tune(self) -> bool:
+        """Whether host and part use the same speed, as far as can be known."""
+        wanted = getattr(self._device, "baud", None)
+        found = self._host_baud() if wanted is not None and self._open else None
+        return found is None or found == wanted
+
+
+class PtyPort(Port):
+    """One pty. It holds the slave open itself, so that a host may close and open it again at will."""
+
+    def __init__(self, device: UartDevice, link: Path, timeline: Timeline) -> None:
+        """Open the pty and place the link; raise OSError when a file that is no link is in the way."""
+        super().__init__(device, timeline)
+        self._link, self._serving = link, False
+        if link.exists() and not link.is_symlink():
+            raise FileExistsError(f"{link} is in the way: it is not a link to a port")
+        self._plug_in()
+
+    def start(self) -> None:
+        """Serve the port from the running loop."""
+        self._serving = True
+        asyncio.get_running_loop().add_reader(self._master, self._readable)
+        self._speak()
+
+    def _plug_in(self) -> None:
+        self._master, self._slave = os.openpty()
+        self._open = True
+        tty.setraw(self._slave)
+        os.set_blocking(self._master, False)
+        self._target = os.ttyname(self._slave)
+        self._link.unlink(missing_ok=True)
+        self._link.symlink_to(self._target)
+        if self._serving:
+            asyncio.get_running_loop().add_reader(self._master, self._readable)
+
+    def _pull_out(self) -> None:
         if not self._open:
             return
-        written = 0
+        self._open = False
+        asyncio.get_running_loop().remove_reader(self._master)
+        with suppress(OSError):
+            if str(self._link.readlink()) == self._target:
+                self._link.unlink()
+        os.close(self._master)
+        os.close(self._slave)
+
+    def _readable(self) -> None:
         with suppress(BlockingIOError):
-            unread = self._unread() if data else 0
-            if data and (not unread or unread + len(data) <= UNREAD_BYTES):
-                written = os.write(self._master, data)
-        self.dropped += len(data) - written
+            self._hear(os.read(self._master, READ_BYTES))
+
+    def _write(self, data: bytes) -> int:
+        """Write what fits; the kernel would keep 64 kB, hours of old frames for a host that opens the port at last."""
+        with suppress(BlockingIOError):
+            unread = self._unread()
+            if not unread or unread + len(data) <= UNREAD_BYTES:
+                return os.write(self._master, data)
+        return 0
 
     def _unread(self) -> int:
         """Bytes that wait at the host's end."""
         return int.from_bytes(fcntl.ioctl(self._slave, termios.FIONREAD, bytes(4)), sys.byteorder)
 
-    def _in_tune(self) -> bool:
-        """Whether host and part use the same speed, as far as can be known."""
-        wanted = getattr(self._device, "baud", None)
-        if wanted is None or not self._open:
-            return True
+    def _host_baud(self) -> int | None:
         try:
-            found = TERMIOS2.unpack(fcntl.ioctl(self._slave, TCGETS2, bytes(TERMIOS2.size)))[-1]
+            found: int = TERMIOS2.unpack(fcntl.ioctl(self._slave, TCGETS2, bytes(TERMIOS2.size)))[-1]
         except OSError:
-            return True
-        return bool(found in (wanted, UNSET_BAUD))
+            return None
+        return None if found == UNSET_BAUD else found
 
 
 def _noise(data: bytes) -> bytes:

@@ -7,7 +7,7 @@ import inspect
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, TypeVar
@@ -15,7 +15,8 @@ from typing import Final, TypeVar
 from firmware_sim.device import Report
 from firmware_sim.devices import I2C_ADDRESSES, I2C_TWINS, UART_TWINS
 from firmware_sim.faults import EVERYTHING, KINDS, NACK, SILENT, Fault, objections
-from firmware_sim.street import Street
+from firmware_sim.scenario_street import SENSES, Outage, read_episodes, read_outages, read_street, sense_of
+from firmware_sim.street import Episode, Street, StreetParameters, seen_by
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 UNIT_IDS = range(1, 248)  # Modbus over serial line V1.02, 2.2
@@ -77,6 +78,9 @@ class Scenario:
     buses: tuple[Bus, ...]
     lines: tuple[Line, ...] = ()
     faults: tuple[Fault, ...] = ()
+    street: StreetParameters = field(default_factory=StreetParameters)
+    episodes: tuple[Episode, ...] = ()
+    outages: tuple[Outage, ...] = ()
 
 
 def load_scenario(path: Path) -> Scenario:
@@ -103,7 +107,7 @@ class _Reader:
         self.taken: dict[str, str] = {}
 
     def scenario(self, document: Mapping[str, object]) -> Scenario:
-        self.only(document, ("seed", "uart", "line", "bus", "fault"), "")
+        self.only(document, ("seed", "street", "uart", "line", "bus", "fault", "outage"), "")
         seed = self.integer(document, "seed", "", 0) or 0
         if not 0 <= seed < 2**63:
             self.problem("seed", f"{seed} is out of range", "use 0 or a positive number")
@@ -115,7 +119,9 @@ class _Reader:
         silent = {part.name for part in uarts} | {name for line in lines for name in (line.name, *_names(line))}
         tables = self.tables(document, "fault", "")
         faults = tuple(self.fault(t, where, number, silent) for number, (where, t) in enumerate(tables))
-        return Scenario(seed, uarts, buses, lines, faults)
+        street, episodes = read_street(document, self.problem), read_episodes(document, self.problem)
+        outages = read_outages(self.tables(document, "outage", ""), self.problem)
+        return Scenario(seed, uarts, buses, lines, faults, street, episodes, outages)
 
     def line(self, table: Mapping[str, object], where: str) -> Line:
         self.only(table, ("name", "device"), where)
@@ -190,7 +196,7 @@ class _Reader:
 
     def options(self, options: Mapping[str, object], twin: Callable[..., object], where: str) -> None:
         """Try the options on a twin of their own, so that every rule stands in one place: the twin."""
-        known = option_types(twin)
+        known = {**option_types(twin), **SENSES}
         self.only(options, known, where)
         wrong = [key for key, value in options.items() if key in known and not _fits(known[key], value)]
         for key in wrong:
@@ -198,14 +204,16 @@ class _Reader:
             self.problem(f"{where}.{key}", f"{options[key]!r} is not understood", f"write {wanted}")
         if wrong or set(options) - set(known):
             return
+        for key, what, hint in sense_of(options).objections():
+            self.problem(f"{where}.{key}", what, hint)
         try:
-            twin(Street(0), _unheard, **options)
+            twin(Street(0), _unheard, **_own(options))
         except ValueError as error:
             self.problem(where, str(error), f"known options: {', '.join(known)}")
 
     def fault(self, table: Mapping[str, object], where: str, number: int, without_ack: Iterable[str]) -> Fault:
         """One fault; it may stand for any name that is taken, or for all."""
-        times = [field.name for field in fields(Fault)[3:]]
+        times = [one.name for one in fields(Fault)[3:]]
         self.only(table, ("on", "kind", *times), where)
         on, kind = self.text(table, "on", where), self.text(table, "kind", where)
         if on and on != EVERYTHING and on not in self.taken:
@@ -282,7 +290,13 @@ def option_types(twin: Callable[..., object]) -> dict[str, object]:
 
 def make_twin(twins: Mapping[str, Callable[..., T]], part: Part, street: Street, report: Report) -> T:
     """Build the twin that a part names."""
-    return twins[part.device](street, report, **part.options)
+    seen = seen_by(street, sense_of(part.options), part.name)
+    return twins[part.device](seen, report, **_own(part.options))
+
+
+def _own(options: Mapping[str, object]) -> dict[str, object]:
+    """Return the options that are the twin's own."""
+    return {key: value for key, value in options.items() if key not in SENSES}
 
 
 def _fits(wanted: object, value: object) -> bool:

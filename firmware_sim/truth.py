@@ -1,12 +1,15 @@
 """Time of the simulation, and the ground truth: every measurement that left a twin, as JSON lines.
 
-What faults did to the parts stands between them, in lines that have `fault` in place of `values`.
+What faults did to the parts stands between them, in lines that have `fault` in place of `values`. What happened on the
+street has `street` in place of both, where it is asked for: docs/reference/scenario.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import io
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -36,7 +39,7 @@ class Truth:
 
     def __init__(self, path: Path, timeline: Timeline) -> None:
         """Open the file; raise OSError when that cannot be."""
-        self._file = path.open("ab", buffering=0)
+        self._file: Any = path.open("ab", buffering=0)
         self._timeline = timeline
         self._encode = msgspec.json.Encoder().encode
 
@@ -56,10 +59,47 @@ class Truth:
 
         return witness
 
+    def tell(self, lines: Iterable[tuple[float, Mapping[str, object]]]) -> None:
+        """Write what happened on the street: lines, each with its time in UTC seconds."""
+        told = [self._encode({"t_ns": self._utc_ns(t_s), **what}) + b"\n" for t_s, what in lines]
+        self._file.write(b"".join(told))
+
     def _write(self, t_s: float, name: str, device: str, what: Mapping[str, object]) -> None:
-        line = {"t_ns": self._timeline.utc_ns(t_s), "name": name, "device": device, **what}
+        line = {"t_ns": self._utc_ns(t_s), "name": name, "device": device, **what}
         self._file.write(self._encode(line) + b"\n")
+
+    def _utc_ns(self, t_s: float) -> int:
+        return self._timeline.utc_ns(t_s)
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+class HeldTruth(Truth):
+    """Keeps the lines until somebody takes them; time is what the twins are told, to the microsecond.
+
+    Measurements are kept where they are asked for (`sent`): a lidar alone makes 8.6 million of them a day.
+    """
+
+    def __init__(self, *, sent: bool) -> None:
+        self._file = io.BytesIO()
+        self._sent = sent
+        self._encode = msgspec.json.Encoder().encode
+
+    def reporter(self, name: str, device: str) -> Report:
+        """Return the function to which one twin reports."""
+        return super().reporter(name, device) if self._sent else _unheard
+
+    def take(self) -> bytes:
+        """Return the lines that have come since the last time."""
+        lines: bytes = self._file.getvalue()
+        self._file = io.BytesIO()
+        return lines
+
+    def _utc_ns(self, t_s: float) -> int:
+        return round(t_s * 1e6) * 1000
+
+
+def _unheard(_t_s: float, _values: Values) -> None:
+    """Nobody wants to know what was sent."""

@@ -50,7 +50,7 @@ class Scd4x(SensirionI2c):
     ADDRESSES: ClassVar[tuple[int, ...]] = (0x62,)
     EXECUTION_S = MappingProxyType(
         {STOP: 0.5, SHOT: 5.0, SHOT_RHT: 0.05, RECALIBRATE: 0.4, PERSIST: 0.8, FACTORY: 1.2, REINIT: 0.03}
-        | {SELF_TEST: 10.0}
+        | {SELF_TEST: 10.0, START: 0.0, START_LOW_POWER: 0.0}  # table 9 names no execution time for the two starts
     )
 
     def __init__(

@@ -11,14 +11,14 @@ Settings hold until the next start unless they are saved. The TF-Luna takes comm
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from firmware_sim.checks import benewake_sum
 from firmware_sim.device import NEVER_S, Playback, Report
-from firmware_sim.devices.lidar_beam import Thermometer, shoot
+from firmware_sim.devices.lidar_beam import Thermometer, empty_until_s, shoot
 from firmware_sim.street import Street
 
 VERSION, RESTART, RATE, TRIGGER, FORMAT, BAUD, OUTPUT, FACTORY, SAVE = 1, 2, 3, 4, 5, 6, 7, 0x10, 0x11
@@ -29,7 +29,7 @@ SIZES: Final = MappingProxyType(
 )
 BAUDS = (9600, 19200, 38400, 57600, 115200, 230400, 460800, 921600)
 WEAK = 100  # a distance with less is none, and reads as 0
-LONGEST_COMMAND, BACKLOG_S, START_S = 8, 0.5, 0.5
+LONGEST_COMMAND, BACKLOG_S, START_S, AHEAD_S = 8, 0.5, 0.5, 1.0
 
 
 class Model(NamedTuple):
@@ -57,6 +57,16 @@ class Settings:
     baud: int = 115200
 
 
+class Empty(NamedTuple):
+    """What an empty road looks like, and up to when it is one: a hundred times a second there is nothing new."""
+
+    until_s: float = float("-inf")
+    second: int = -1
+    settings: Settings | None = None
+    frame: bytes = b""
+    values: Mapping[str, float | None] = MappingProxyType({})
+
+
 class Tfmini:
     """Streams from the moment that it has power."""
 
@@ -80,6 +90,7 @@ class Tfmini:
         self._buffer = b""
         self._due_s: float | None = None
         self._silent_until_s = float("-inf")
+        self._empty = Empty()
 
     @property
     def baud(self) -> int:
@@ -165,6 +176,10 @@ class Tfmini:
         if self._frames:
             self._report(t_s, {})
             return self._frames.pop()
+        empty = self._empty
+        if t_s < empty.until_s and int(t_s) == empty.second and self._now is empty.settings:
+            self._report(t_s, empty.values)
+            return empty.frame
         shot = shoot(self._street, t_s, self._background_m, self._model.reach)
         per_m = 1000 if self._now.form == MILLIMETRES else 100
         distance = min(round(shot.distance_m * per_m), 0xFFFF) if shot.strength >= WEAK else 0
@@ -176,7 +191,11 @@ class Tfmini:
         values = {"distance": known_m, "strength": float(shot.strength), "temperature": warmth / 8.0 - 256.0}
         self._report(t_s, values)
         body = FRAME.pack(b"\x59\x59", distance, shot.strength, warmth)
-        return body + bytes([benewake_sum(body)])
+        frame = body + bytes([benewake_sum(body)])
+        if shot.distance_m == self._background_m:
+            until_s = empty_until_s(self._street, t_s, AHEAD_S)
+            self._empty = Empty(until_s, int(t_s), self._now, frame, values)
+        return frame
 
 
 def _reply(code: int, data: bytes) -> bytes:

@@ -39,6 +39,12 @@ def test_sample_is_the_datasheets_and_the_buffer_is_empty_after_it(still: StillA
     assert ask(twin, "ec05", 9, 10.1, 0.001) == SAMPLE
 
 
+def test_it_can_be_asked_right_after_the_start(still: StillAir, heard: Heard) -> None:
+    twin = Scd4x(still, heard)
+    twin.write(bytes.fromhex("21b1"), 0.0)
+    assert ask(twin, "e4b8", 3, 0.0002, 0.001) == NOT_READY  # the adafruit driver asks at once
+
+
 @pytest.mark.parametrize(("command", "period_s"), [("21b1", 5.0), ("21ac", 30.0)])
 def test_samples_come_every_5_or_30_s(still: StillAir, heard: Heard, command: str, period_s: float) -> None:
     twin = started(still, heard, command)
