@@ -31,6 +31,8 @@ U32 = 0xFFFFFFFF
 FRESH = 1  # flag: the segment was all zeros when it was begun, so whatever else stands in it was written
 PART = 2  # flag: the block of the same sequence in the recent ring holds the rest of the batch
 RECENT = 4  # flag: such a rest
+WHOLE = 8  # flag: such a rest is the whole batch, and the long record has no block of its sequence
+SPARSE = 16  # flag: the batch before this one was a whole rest, so where the recent ring has lapped, none is missed
 
 Read = Callable[[int, int], bytes]  # offset, size -> what is there; shorter at the end of the file
 

@@ -16,11 +16,11 @@ from threading import Lock
 from typing import NamedTuple
 
 from gateway import rawlog_1, rawread
-from gateway.rawblock import PART, RECENT, deflate, deflate_rest
+from gateway.rawblock import PART, RECENT, SPARSE, WHOLE, deflate, deflate_rest
 from gateway.rawfiles import PAGE, Disk, Folder
 from gateway.rawread import Lost, Position
 from gateway.rawring import Ring
-from gateway.record import Record
+from gateway.record import Record, RecordKind
 
 RECENT_SEGMENTS = 4
 MAIN_FOLDER, RECENT_FOLDER, QUARANTINE = "raw", "raw-recent", "quarantine"
@@ -70,6 +70,7 @@ class RawLog:
         self._lock = Lock()
         above_old = Position(max(old, default=0) + 1)
         self._next = max(self._main.last + 1, self._recent.last + 1, behind.sequence, above_old.sequence)
+        self._sparse = self._recent.last > self._main.last
         self._error: OSError | None = None
         self.appended_bytes = 0
         self.dropped_records = 0
@@ -128,6 +129,10 @@ class RawLog:
     def _append(self, records: Sequence[Record]) -> None:
         """Write a batch as one block, or halves of it where it is too large for a segment."""
         keeps = self._keeps(records) if self._keeps is not None else [True] * len(records)
+        if not all(keeps) and all(
+            one.kind is RecordKind.TICK for one, keep in zip(records, keeps, strict=True) if keep
+        ):
+            keeps = [False] * len(records)  # a tick alone says nothing: it wears no card twice
         kept = [record for record, keep in zip(records, keeps, strict=True) if keep]
         places = [place for place, keep in enumerate(keeps) if not keep]
         payload = deflate(kept)
@@ -139,14 +144,16 @@ class RawLog:
             else:
                 self._drop(OSError(errno.EFBIG, "a record is larger than a segment"), 1)
             return
-        if not self._main.fits(len(payload)):
+        if kept and not self._main.fits(len(payload)):
             with contextlib.suppress(OSError):  # it comes again below
                 self._begin(len(payload))
         sequence = self._next
         self._next += 1
-        self._write(self._main, payload, sequence, PART if rest else 0, len(kept))
+        sparse, self._sparse = SPARSE * self._sparse, not kept and bool(rest)
+        if kept or not rest:
+            self._write(self._main, payload, sequence, sparse | (PART if rest else 0), len(kept))
         if rest:
-            self._write(self._recent, rest, sequence, RECENT, len(places))
+            self._write(self._recent, rest, sequence, sparse | RECENT | (0 if kept else WHOLE), len(places))
 
     def _begin(self, length: int) -> None:
         """Go over to a segment that says first what is in force: it must be readable without those before it."""

@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from gateway import rawlog_1
-from gateway.rawblock import PART, RECENT, Block, inflate, inflate_rest, joined
+from gateway.rawblock import PART, RECENT, SPARSE, WHOLE, Block, inflate, inflate_rest, joined
 from gateway.rawfiles import Files
 from gateway.rawring import blocks, survey
 from gateway.record import Record, RecordKind
@@ -55,23 +55,26 @@ def read(
     start, begin, floor = position.sequence, oldest(main, 0), oldest(recent, end.sequence)
     expected = start if start >> WORD == end.sequence >> WORD else begin
     before: Block | None = None
-    both = merge(blocks(main, start), blocks(recent, max(start, begin)), key=lambda block: block.sequence)
+    rests = (block for block in blocks(recent, start) if block.sequence >= begin or block.flags & WHOLE)
+    both = merge(blocks(main, start), rests, key=lambda block: block.sequence)
     for sequence, group in groupby(both, key=lambda block: block.sequence):
         if sequence >= end.sequence:
             break
-        lost.blocks += _missed(expected, sequence)
-        expected = sequence + 1
         parts = {block.flags & RECENT: block for block in group}
-        block = parts.get(0)
+        sparse = any(block.flags & SPARSE for block in parts.values())
+        lost.blocks += _missed(max(expected, min(floor, sequence)) if sparse else expected, sequence)
+        expected = sequence + 1
+        block, rest = parts.get(0), parts.get(RECENT)
         if block is not None:
             lost.bytes += _damaged(before, block)
             before = block
         try:
-            records = _records(block, parts.get(RECENT))
+            records = _records(block, rest)
         except ValueError:  # sound, and yet not ours
             lost.blocks += 1
             continue
-        if block is None or (block.flags & PART and RECENT not in parts and sequence >= floor):
+        torn = block is None and rest is not None and not rest.flags & WHOLE
+        if torn or (block is not None and block.flags & PART and rest is None and sequence >= floor):
             lost.blocks += 1
         yield Position.of(expected), records
     lost.blocks += _missed(expected, end.sequence)
@@ -114,7 +117,7 @@ def _records(block: Block | None, rest: Block | None) -> list[Record]:
 
 def _missed(expected: int, sequence: int) -> int:
     """Count the blocks between two sequences; 0 where numbering began anew."""
-    return sequence - expected if sequence >> WORD == expected >> WORD else 0
+    return max(0, sequence - expected) if sequence >> WORD == expected >> WORD else 0
 
 
 def _damaged(before: Block | None, block: Block) -> int:

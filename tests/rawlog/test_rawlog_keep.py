@@ -220,3 +220,65 @@ def test_a_policy_for_nobody_and_a_ring_without_segments_are_told() -> None:
     small = RawLogConfig(segment_mb=16, keep_mb=40)
     (problem,) = rawlog(Config(SiteConfig("s"), GatewayConfig("g"), small), Sources((("site.toml", {}),)))
     assert (problem.warning, problem.key) == (False, "rawlog.keep_mb")
+
+
+# -- a policy that keeps nothing ------------------------------------------------------------------------------------
+
+
+def nothing(records: Sequence[Record]) -> list[bool]:
+    return [record.kind in (RecordKind.TICK, RecordKind.CONTEXT) for record in records]
+
+
+def main_blocks(disk: Disk) -> int:
+    return sum(name.startswith("ring") for name, _, _ in disk.writes)
+
+
+def test_what_keeps_nothing_writes_one_ring_and_not_two() -> None:
+    disk = Disk()
+    log = RawLog(DATA, SIZES, keeps=nothing, disk=disk)
+    for one in many(6):
+        disk.writes.clear()
+        disk.syncs = 0
+        log.append(one)
+        log.sync()
+        assert len(disk.writes) == disk.syncs == 1
+    assert read(log) == many(6)
+    context = Record(RecordKind.CONTEXT, 99, "noise", encode(Context(True, b"", "")))
+    log.append([*many(7)[6], context])
+    log.append(many(8)[7])
+    assert [records[-1].kind for records in read(log)[6:]] == [RecordKind.CONTEXT, RecordKind.TICK]
+    again = RawLog(DATA, SIZES, keeps=nothing, disk=disk)
+    assert again.position == log.position
+    assert len(read(again)) == 8
+    assert again.lost.blocks == 0
+
+
+def test_what_the_recent_ring_has_given_up_is_not_missed_and_a_torn_block_is() -> None:
+    disk = Disk()
+    log = RawLog(DATA, SIZES, keeps=nothing, disk=disk)
+    context = Record(RecordKind.CONTEXT, 0, "noise", encode(Context(True, b"", "")))
+    log.append([context, Record(RecordKind.TICK, 0, "", b"tick")])
+    for one in many(200):
+        log.append(one)
+        log.sync()
+    newest = read(log)
+    assert newest[0][0] == context
+    assert 5 < len(newest) < 100
+    assert newest[1:] == many(200)[201 - len(newest) :]
+    assert log.lost.blocks == 0
+    (name,) = [segment.name for segment in log._recent._segments[-1:]]
+    log._recent_files.write(name, 40, b"\xff" * 8)  # in the first block of the newest segment
+    again = RawLog(DATA, SIZES, keeps=nothing, disk=disk)
+    assert len(read(again)) < len(newest)
+    assert again.lost.blocks >= 1
+
+
+def test_a_reader_that_expects_every_block_would_miss_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.rawread.SPARSE", 0)
+    monkeypatch.setattr("gateway.rawread.WHOLE", 0)
+    disk = Disk()
+    log = RawLog(DATA, SIZES, keeps=nothing, disk=disk)
+    for one in many(200):
+        log.append(one)
+    read(log)
+    assert log.lost.blocks > 5

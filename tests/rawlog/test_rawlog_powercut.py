@@ -159,6 +159,12 @@ def test_a_long_life_of_many_laps(seed: int) -> None:
     assert life.log.position.offset > 60
 
 
+@pytest.mark.parametrize("seed", range(0, SEEDS, 3))
+def test_a_long_life_in_which_nothing_is_kept_for_long(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("test_rawlog_powercut.keeps", lambda some: [one.kind is RecordKind.TICK for one in some])
+    assert live(True, seed, plan_of(seed)).log.position.offset > 60
+
+
 def fails() -> str:
     """Say how the property above fails now; empty if it does not."""
     for seed in range(SEEDS):
