@@ -19,7 +19,7 @@ from gateway import rawlog_1, rawread
 from gateway.rawblock import PART, RECENT, SPARSE, WHOLE, deflate, deflate_rest
 from gateway.rawfiles import PAGE, Disk, Folder
 from gateway.rawread import Lost, Position
-from gateway.rawring import Ring
+from gateway.rawring import Ring, blocks
 from gateway.record import Record, RecordKind
 
 RECENT_SEGMENTS = 4
@@ -70,7 +70,7 @@ class RawLog:
         self._lock = Lock()
         above_old = Position(max(old, default=0) + 1)
         self._next = max(self._main.last + 1, self._recent.last + 1, behind.sequence, above_old.sequence)
-        self._sparse = self._recent.last > self._main.last
+        self._sparse = any(block.flags & WHOLE for block in blocks(self._recent_files, self._next - 1))
         self._error: OSError | None = None
         self.appended_bytes = 0
         self.dropped_records = 0
