@@ -151,5 +151,5 @@ def test_a_run_on_ptys_tells_of_the_street_too(tmp_path: Path) -> None:
     env = os.environ | {"GATEWAY_CLOCK": f"{START_S}:100"}
     subprocess.run([sys.executable, "-m", "firmware_sim", "run", *args], check=True, env=env, cwd=ROOT, timeout=60)
     truth = read_truth(tmp_path / "truth.jsonl")
-    assert len(truth.minutes) == 3
+    assert len(truth.minutes) in (3, 4)  # by where in a minute it began
     assert truth.vehicles
