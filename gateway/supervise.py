@@ -14,6 +14,7 @@ from drivers.link.base import LinkError
 log = logging.getLogger(__name__)
 ASK_AGAIN_S = 3.0
 LEAST_S = 0.1  # between two tries
+CHANCE = random.Random()  # noqa: S311 - it spreads retries and keeps no secret
 
 
 @dataclass(slots=True)
@@ -32,7 +33,7 @@ class BackOff:
         """Return how long to wait now."""
         self._next_s = min(self.max_s, self._next_s * 2 or self.first_s)
         least_s = max((1 - self.jitter) * self._next_s, min(LEAST_S, self._next_s))
-        return random.uniform(least_s, self._next_s)  # noqa: S311 - spreads retries, no secret
+        return CHANCE.uniform(least_s, self._next_s)
 
     def reset(self) -> None:
         """Start again from the shortest wait."""

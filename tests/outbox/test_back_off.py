@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import random
 from itertools import pairwise
 
 import pytest
 
-from gateway.supervise import LEAST_S, BackOff
+from gateway.supervise import CHANCE, LEAST_S, BackOff
 
 
 def waits(seed: int, n: int = 10, max_s: float = 60.0, jitter: float = 1.0) -> list[float]:
-    random.seed(seed)
+    CHANCE.seed(seed)
     back_off = BackOff(max_s, jitter=jitter)
     return [back_off.next_s() for _ in range(n)]
 

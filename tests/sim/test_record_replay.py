@@ -169,8 +169,10 @@ def test_recorded_played_back_and_recorded_again(tmp_path: Path) -> None:
         before, after = frames(one, name), frames(two, name)
         assert len(after) >= 8, name
         assert len(set(before)) > 1, "a constant would prove nothing"
-        played = iter(before)
-        assert all(one in played for one in after), name  # in their order; a busy machine may miss a poll
+        place = 0
+        for one in after:  # in their order; a busy machine may miss a poll, or ask twice
+            assert one in before[place:], name
+            place = before.index(one, place)
         assert len(after) >= 0.7 * len(before), name
 
 
