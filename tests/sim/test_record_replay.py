@@ -170,9 +170,9 @@ def test_recorded_played_back_and_recorded_again(tmp_path: Path) -> None:
         assert len(after) >= 8, name
         assert len(set(before)) > 1, "a constant would prove nothing"
         place = 0
-        for one in after:  # in their order; a busy machine may miss a poll, or ask twice
-            assert one in before[place:], name
-            place = before.index(one, place)
+        for frame in after:  # in their order; a busy machine may miss a poll, or ask twice
+            assert frame in before[place:], name
+            place = before.index(frame, place)
         assert len(after) >= 0.7 * len(before), name
 
 
