@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import gc
 import logging
-import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -34,6 +33,7 @@ from gateway.outbox import Outbox
 from gateway.plans import plans
 from gateway.record import ClockRecord, Record, RecordKind, Tick, encode
 from gateway.store.sqlite import SqliteStore
+from gateway.supervise import CHANCE
 
 STORE_EVERY = 30  # commits: what is written together costs one transaction
 YOUNG = 50_000  # objects until the collector looks for cycles; there are hardly any
@@ -225,12 +225,12 @@ def _core(config: Config, epoch_ns: int) -> Core:
 def _undisturbed() -> Iterator[None]:
     """Leave unsaid what a gateway logs of its sensors, look for garbage less often, and give the dice back."""
     log, thresholds = logging.getLogger("gateway"), gc.get_threshold()
-    level, dice = log.level, random.getstate()
+    level, dice = log.level, CHANCE.getstate()
     log.setLevel(logging.CRITICAL)  # a week of faults says it a thousand times
     gc.set_threshold(YOUNG, *thresholds[1:])
     try:
         yield
     finally:
         log.setLevel(level)
-        random.setstate(dice)
+        CHANCE.setstate(dice)
         gc.set_threshold(*thresholds)

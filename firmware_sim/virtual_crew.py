@@ -31,6 +31,7 @@ from gateway.links import Doors, group, owner
 from gateway.record import Record, RecordKind
 from gateway.rules import slot_ns
 from gateway.streaming import StreamOwner
+from gateway.supervise import CHANCE
 
 START_NS = 1_000 * NS  # since the virtual boot
 STREAM_WEIGHT = 2.0  # of listening, in scripts a second
@@ -64,14 +65,14 @@ class Link:
 
     def work(self, end_ns: int) -> None:
         """Let everything happen up to a time of the virtual boot; raise what brings the owner down."""
-        random.setstate(self._dice)
+        CHANCE.setstate(self._dice)
         if isinstance(self.owner, VirtualOwner):
             self.owner.run_to(end_ns, self._bus)
         else:
             self._loop.run_to(end_ns)
             if self._task is not None and self._task.done():
                 self._task.result()  # an owner never ends by itself: this is a bug, and says which
-        self._dice = random.getstate()
+        self._dice = CHANCE.getstate()
 
     def end(self) -> None:
         """Stop."""
