@@ -12,7 +12,7 @@ import numpy as np
 
 from gateway.block import Block, Slots
 
-ENOUGH = 2048  # values: more in one go is no cheaper
+ENOUGH = 8192  # values: more in one go is hardly cheaper (bench.live)
 Waiting = list[tuple[Block, Slots]]
 
 
