@@ -154,7 +154,7 @@ def pyserial_on_a_node() -> dict[str, Any]:
 
 def other_drivers_on_nodes() -> dict[str, Any]:
     from cases import CASES, agree
-    from rig import PYTHON, read, truth_of, versions
+    from third_party_rig import PYTHON, read, truth_of, versions
 
     if not PYTHON.exists():
         return {"skipped": f"{PYTHON} is missing: make test-third-party sets it up"}

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from cases import CASES, Case, DisagreementError, agree
-from rig import PYTHON, read_all, simulator, truth_of, versions
+from third_party_rig import PYTHON, read_all, simulator, truth_of, versions
 
 pytestmark = [
     pytest.mark.skipif(not os.environ.get("THIRD_PARTY"), reason="slow: make test-third-party"),
