@@ -105,12 +105,12 @@ def test_a_type_conflict_asks_for_a_split_and_half_of_the_batch_is_stored(store:
     assert good in list(store.read(*ALL_NS))
 
 
-def test_points_beyond_retention_ask_for_a_split(store: InfluxV1, influxd: Any) -> None:
+def test_points_beyond_retention_are_told_from_bad_ones(store: InfluxV1, influxd: Any) -> None:
     name = store.database.replace("\\", "\\\\").replace('"', '\\"')
     query(store, influxd.url, f'CREATE RETENTION POLICY "hour" ON "{name}" DURATION 1h REPLICATION 1 DEFAULT')
     with pytest.raises(StoreError, match="beyond retention policy") as caught:
         store.write([Point("air", PM, 10**18, {"mean": 1.0})])
-    assert caught.value.verdict is Verdict.SPLIT
+    assert caught.value.verdict is Verdict.OLD
 
 
 def test_a_database_that_is_not_there_is_rejected(influxd: Any) -> None:
