@@ -27,7 +27,7 @@ SHORTEST_WAIT_S = 0.5  # also where the store says 0: else it is asked without a
 LONGEST_WAIT_S = 3600.0  # whatever a store asks for
 MOST_POINTS = 1_000_000  # at once: no limit, until the store has said that it was too much
 GROW_AFTER = 100  # pieces that went through, then twice as much is tried
-MOST_REFUSALS = 16  # within one message, then the rest of it is not looked at
+MOST_REFUSALS = 32  # within one message, then the rest of it is not looked at
 DOUBTED_AFTER = 5  # failures (500) of the same batch, one after the other
 DOUBTED_AGAIN = 3  # further failures of one message, between those of others that are taken
 
