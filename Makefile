@@ -47,7 +47,7 @@ demo: $(READY) ## Run the main job with simulated sensors; ARGS="--for 60 --plai
 	@$(BIN)/gateway demo $(ARGS)
 
 test: $(READY) ## Tests that need no server and start no whole gateway
-	$(BIN)/pytest -n 3 --dist loadgroup -m "not servers" --ignore tests/system $(ARGS)
+	$(BIN)/pytest -n 4 --dist loadscope --no-loadscope-reorder -m "not servers" --ignore tests/system $(ARGS)
 
 test-servers: $(READY) ## Tests against real mosquitto, InfluxDB 1.x and VictoriaMetrics
 	$(BIN)/pytest -m servers $(ARGS)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,7 @@ def _with_keys(raw: dict[str, Any]) -> dict[str, Any]:
     return raw
 
 
+@cache
 def _adapter() -> TypeAdapter[Config]:
     """Make pydantic's reader of the shapes: keys that are not known are refused, numbers are finite."""
     for shape in [shape for room in ROOMS for shape in vars(room).values()]:

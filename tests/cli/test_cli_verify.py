@@ -20,7 +20,6 @@ from gateway.expected import Expected
 from gateway.store.sqlite import SqliteStore
 from gateway.verify import Place, verify
 
-pytestmark = pytest.mark.xdist_group("verify")  # what they compare with is made once
 BEGIN = T_NS - 3 * HOUR  # 23:00 in Bucharest: every local period begins behind it
 
 

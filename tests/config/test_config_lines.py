@@ -153,7 +153,7 @@ def exists(document: Any, path: Path) -> bool:
 
 
 @given(documents())
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None)
 def test_every_key_of_any_document_is_found_on_its_line(drawn: tuple[str, dict[Path, int]]) -> None:
     text, places = drawn
     parsed = tomllib.loads(text)
@@ -164,7 +164,7 @@ def test_every_key_of_any_document_is_found_on_its_line(drawn: tuple[str, dict[P
 
 
 @given(st.text("ab[]{}=\"'#.\n\\ ", max_size=60))
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None)
 def test_any_text_can_be_looked_at(text: str) -> None:
     lines = key_lines(text)
     assert all(1 <= number <= text.count("\n") + 1 for number in lines.values())

@@ -131,7 +131,7 @@ def test_it_is_recognised_by_a_block() -> None:
 # --- the stream
 
 
-@settings(max_examples=200, deadline=None)
+@settings(deadline=None)
 @given(data=st.data())
 def test_nothing_is_lost_and_no_cut_matters(data: st.DataObject) -> None:
     stream = data.draw(streams(CASE))
@@ -144,7 +144,7 @@ def test_nothing_is_lost_and_no_cut_matters(data: st.DataObject) -> None:
     assert feed(FRAMER, [stream[i : i + 1] for i in range(len(stream))], CASE.bound) == whole
 
 
-@settings(max_examples=200, deadline=None)
+@settings(deadline=None)
 @given(before=st.binary(max_size=150), tenths=st.integers(0, 1999))
 def test_a_level_is_found_behind_anything(before: bytes, tenths: int) -> None:
     """Whatever stands before it, the level of the next whole block is read."""
@@ -174,7 +174,7 @@ def test_streams_at_which_others_fail(stream: bytes, expected: str) -> None:
     assert feed(FRAMER, [bytes([byte]) for byte in stream]) == pieces
 
 
-@settings(max_examples=100, deadline=None)
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=LONGEST + 4), max_size=6))
 def test_decode_takes_any_bytes(frames: list[bytes]) -> None:
     decoded = DRIVER.decode(frames, b"", {})

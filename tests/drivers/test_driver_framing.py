@@ -111,7 +111,7 @@ def kinds(pieces: list[Piece]) -> str:
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-@settings(max_examples=200, deadline=None)
+@settings(deadline=None)
 @given(data=st.data())
 def test_nothing_is_lost_and_no_cut_matters(case: Case, data: st.DataObject) -> None:
     stream = data.draw(streams(case))
@@ -125,7 +125,7 @@ def test_nothing_is_lost_and_no_cut_matters(case: Case, data: st.DataObject) -> 
 
 
 @pytest.mark.parametrize("case", WITH_HEADS.values(), ids=WITH_HEADS)
-@settings(max_examples=200, deadline=None)
+@settings(deadline=None)
 @given(data=st.data())
 def test_no_good_frame_is_lost(case: Case, data: st.DataObject) -> None:
     framer, stream = case.framer, data.draw(streams(case))
@@ -147,7 +147,7 @@ def test_no_good_frame_is_lost(case: Case, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("case", HEADED.values(), ids=HEADED)
-@settings(max_examples=200, deadline=None)
+@settings(deadline=None)
 @given(data=st.data())
 def test_a_good_frame_does_not_wait_for_what_follows(case: Case, data: st.DataObject) -> None:
     before, frame = data.draw(streams(case)), data.draw(st.sampled_from(case.good))
@@ -343,7 +343,7 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 @pytest.mark.usefixtures("small_blocks")
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_capture_is_cut_like_its_stream(case: Case, data: st.DataObject) -> None:
     stream = data.draw(streams(case, 40))
@@ -387,7 +387,7 @@ def framers(driver: Driver) -> list[Framer]:
 
 
 @pytest.mark.parametrize("driver", DRIVERS.values(), ids=lambda driver: driver.name)
-@settings(max_examples=60, deadline=None)
+@settings(deadline=None)
 @given(data=st.data())
 def test_one_check_and_the_check_of_many_agree(driver: Driver, data: st.DataObject) -> None:
     checked = [framer for framer in framers(driver) if isinstance(framer, HeadFramer) and framer.check_rows]

@@ -116,7 +116,7 @@ def any_options(driver: Driver) -> st.SearchStrategy[dict[str, bool | int | floa
 
 
 @BY_NAME
-@settings(max_examples=60, deadline=None)
+@settings(deadline=None)
 @given(data=st.data())
 def test_decode_is_total_and_a_batch_is_its_frames_one_by_one(driver: Driver, data: st.DataObject) -> None:
     frames = data.draw(st.lists(any_frame(driver), max_size=6))
@@ -154,7 +154,7 @@ def test_a_driver_without_options_does_not_read_any(driver: Driver) -> None:
 
 
 @given(line=st.text(alphabet='{}[]":,.+-eE0123456789 speedmagnituNaInfty\r\n', max_size=60))
-@settings(max_examples=300, deadline=None)
+@settings(deadline=None)
 def test_ops243_survives_anything_that_looks_like_its_lines(line: str) -> None:
     driver = DRIVERS["ops243"]
     frames = [line.encode() + b"\r\n", b'{"speed":' + line.encode() + b"}\r\n"]

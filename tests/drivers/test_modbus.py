@@ -88,7 +88,7 @@ def test_too_few_bytes_fit_nothing(short: bytes) -> None:
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-@settings(max_examples=150, deadline=None)
+@settings(deadline=None)
 @given(data=st.data())
 def test_nothing_is_lost_and_no_cut_matters(case: Case, data: st.DataObject) -> None:
     stream = data.draw(streams(case))
@@ -101,7 +101,7 @@ def test_nothing_is_lost_and_no_cut_matters(case: Case, data: st.DataObject) -> 
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-@settings(max_examples=150, deadline=None)
+@settings(deadline=None)
 @given(data=st.data())
 def test_no_good_frame_is_lost(case: Case, data: st.DataObject) -> None:
     framer, stream = case.framer, data.draw(streams(case))

@@ -93,7 +93,7 @@ def test_stuffing_comes_back_and_leaves_no_flag(body: bytes) -> None:
     assert not set(stuffed) & {0x7E, 0x11, 0x13}
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None)
 @given(bodies)
 @example(b"\x7d")
 @example(b"\x7d\x7d\x5d")
@@ -193,7 +193,7 @@ any_frame = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=500)
+@settings(deadline=None)
 @given(st.lists(any_frame, max_size=6))
 @example([b"\x7d", GOOD[0], b"\x7e\x7d", GOOD[1], b"", b"\x7e", GOOD[4]])
 def test_many_replies_at_once_are_each_of_them(frames: list[bytes]) -> None:
@@ -233,7 +233,7 @@ def streams(draw: st.DrawFn) -> bytes:
     return b"".join(draw(st.lists(st.one_of(good, good, noise), max_size=7)))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(deadline=None)
 @given(streams(), st.lists(st.integers(0, 4000), max_size=6))
 def test_nothing_is_lost_and_no_cut_matters(stream: bytes, cuts: list[int]) -> None:
     whole = feed([stream], None)
@@ -244,7 +244,7 @@ def test_nothing_is_lost_and_no_cut_matters(stream: bytes, cuts: list[int]) -> N
     assert feed([stream[i : i + 1] for i in range(len(stream))]) == whole
 
 
-@settings(max_examples=400, deadline=None)
+@settings(deadline=None)
 @given(streams())
 def test_no_good_frame_is_lost(stream: bytes) -> None:
     """Each good frame of the stream is cut, or overlapped by a flag with one that was."""
@@ -261,7 +261,7 @@ def test_no_good_frame_is_lost(stream: bytes) -> None:
             assert taken & set(range(begin, end + 1))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(deadline=None)
 @given(streams(), st.sampled_from(GOOD))
 def test_a_good_frame_does_not_wait_for_what_follows(before: bytes, frame: bytes) -> None:
     pieces, rest = FRAMER.split(before + frame)

@@ -104,7 +104,7 @@ def test_it_is_recognised_by_its_gas(name: str) -> None:
 # --- the stream
 
 
-@settings(max_examples=150, deadline=None)
+@settings(deadline=None)
 @given(data=st.data())
 def test_nothing_is_lost_and_no_cut_matters(data: st.DataObject) -> None:
     stream = data.draw(streams(CASE))
@@ -134,7 +134,7 @@ def test_streams_at_which_others_fail(stream: bytes, expected: str) -> None:
     assert kinds(feed(FRAMER, [bytes([byte]) for byte in stream])) == expected
 
 
-@settings(max_examples=150, deadline=None)
+@settings(deadline=None)
 @given(data=st.data())
 def test_a_frame_behind_anything_that_ends_is_found(data: st.DataObject) -> None:
     before = data.draw(st.binary(max_size=80).filter(lambda junk: b"\xff" not in junk))

@@ -10,7 +10,7 @@ from itertools import pairwise
 import hypothesis.strategies as st
 import msgspec
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from window_samples import T_NS, window
 
 from gateway import wire
@@ -146,7 +146,6 @@ def test_other_bytes_are_errors(payload: bytes) -> None:
             unpack(zlib.compress(payload))
 
 
-@settings(max_examples=200)
 @given(
     st.recursive(st.none() | st.integers(-(2**63), 2**64 - 1) | st.text(max_size=5), lambda x: st.lists(x, max_size=4)),
     st.data(),

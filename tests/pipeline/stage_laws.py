@@ -35,8 +35,11 @@ RANK = {Flag.ABSENT: 0, Flag.MISSING: 0, Flag.NOT_EVALUATED: 1, Flag.GOOD: 2, Fl
 FEW = (1.0, 1.0, 1.04, 1.1, 2.0, 2.5, 9.0, -3.0)
 STEPS_S = (1.0, 1.0, 1.0, 0.0, 0.4, 1.7, 3.0, 100.0)
 
-# For a stage that is wrong on purpose: that it is caught matters, not how short the example becomes.
-to_be_caught = settings(phases=(Phase.generate,), report_multiple_bugs=False, database=None, deadline=None)
+# For a stage that is wrong on purpose: that it is caught matters, not how short the example becomes. It is over
+# with the first example that shows it, so there may be many.
+to_be_caught = settings(
+    phases=(Phase.generate,), max_examples=10_000, report_multiple_bugs=False, database=None, deadline=None
+)
 
 cut_place = st.integers(0, 60)
 cut_places = st.lists(cut_place, max_size=8)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pipeline_samples import NS, block
 from stage_laws import (
@@ -134,7 +134,7 @@ class Repairs(RangeTest):
         return state, replace(block, v=np.clip(block.v, 0.0, 2.0))
 
 
-@settings(to_be_caught, max_examples=300)
+@to_be_caught
 @given(one=blocks(1), cuts=cut_places)
 def cut(stage: Stage, one: Block, cuts: list[int]) -> None:
     check_cuts(stage, one, cuts)

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from replay_site import kept_history, kept_messages
 
-pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("killed")]  # what it compares is made once
+pytestmark = pytest.mark.timeout(300)
 HERE = Path(__file__).parent
 PLACES = 20
 

@@ -34,7 +34,6 @@ LEVELS, EXCEEDED = (10.0, 50.0, 90.0), Percentiles(scalar=(50.0,), level=(10.0, 
 CONFIG = Config(
     SiteConfig("post"), GatewayConfig("lp-1"), windows=WindowsConfig(percentiles=PercentilesConfig((50.0,), LEVELS))
 )
-pytestmark = pytest.mark.xdist_group("local")  # what they compare with is made once
 PARTS = {"local_day": (0, 24), "day": (7, 19), "evening": (19, 23), "night": (23, 31), "den": (7, 31)}
 
 

@@ -24,7 +24,6 @@ from gateway.plans import plans
 from gateway.rawlog import RawLog, Sizes
 from gateway.record import Record, RecordKind
 
-pytestmark = pytest.mark.xdist_group("quality")  # what they compare with is made once
 MINUTES = 4
 ALL = QualityConfig(
     stuck_s=20.0, tolerance=0.01, attenuated_s=60.0, attenuated=0.02, spike=0.3, spike_fail=40.0, hampel_k=3,

@@ -21,7 +21,6 @@ from gateway.rawfiles import Folder
 from gateway.rawread import Position
 from gateway.record import Record, RecordKind
 
-pytestmark = pytest.mark.xdist_group("rawlog")  # what they compare with is made once
 FIXTURE = Path(__file__).parents[1] / "data" / "raw_log_1" / "raw"
 KEEP = """
 [[rawlog.keep]]

@@ -19,7 +19,6 @@ from gateway.pipeline.windows import NS
 from gateway.rawread import Position
 from gateway.record import Record
 
-pytestmark = pytest.mark.xdist_group("restart")  # what they compare with is made once
 HOUR = 3600
 STOPS = 20
 
