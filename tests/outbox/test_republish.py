@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from shutil import copytree
 
 import msgspec
 import pytest
@@ -22,13 +23,22 @@ from gateway.store.base import Key
 from gateway.terms import terms
 
 
-@pytest.fixture
-def day(tmp_path: Path) -> Iterator[Post]:
+@pytest.fixture(scope="module")
+def delivered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A day and more of ten-minute windows, with longer ones of all sorts; all delivered."""
-    with post(tmp_path) as one:
+    folder = tmp_path_factory.mktemp("delivered")
+    with post(folder) as one:
         one.run(T_NS, 26)
         with one.store() as store:
             one.deliver(store)
+    return folder
+
+
+@pytest.fixture
+def day(delivered: Path, tmp_path: Path) -> Iterator[Post]:
+    """A copy of that day, for a test of its own."""
+    copytree(delivered, tmp_path, dirs_exist_ok=True)
+    with post(tmp_path) as one:
         yield one
 
 
