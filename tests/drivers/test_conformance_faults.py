@@ -59,7 +59,8 @@ class Failing:
         if self.kind == "flip":
             return message[:-1] + bytes([message[-1] ^ 0x10])
         if self.kind == "loss":
-            return message[: len(message) // 2] + message[len(message) // 2 + 1 :]
+            at = (len(message) // 2 + self.struck) % len(message)  # another one each time: a CRC-8 overlooks 1 in 256
+            return message[:at] + message[at + 1 :]
         return self._last or message
 
 
