@@ -14,6 +14,13 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from drivers.verdict import Fault, Mark, Miss
+
+__all__ = [
+    "EVENTS", "F8", "I4", "U1", "Channel", "Chore", "Command", "Decode", "Decoded", "Driver", "Duty", "Fault",
+    "Framer", "I2c", "Identify", "Identity", "Input", "Inputs", "Kind", "Mark", "Miss", "Option", "OptionValue",
+    "Options", "Piece", "PieceKind", "Poll", "Script", "Stream", "Tx", "Uart", "Until",
+]  # fmt: skip
 OptionValue = bool | int | float | str
 Options = Mapping[str, OptionValue]
 Inputs = Mapping[str, float]
@@ -31,41 +38,6 @@ class Kind(StrEnum):
     COUNTER = "counter"  # a running total: differences, wrap and reset
     COUNT = "count"  # events per row: summed
     SPEED = "speed"  # the sign is the direction (+ towards the sensor); statistics are of the magnitude
-
-
-class Fault(IntEnum):
-    """The verdict on one frame."""
-
-    OK = 0
-    NOT_DATA = 1  # an acknowledgement, an echo: neither good nor bad
-    LENGTH = 2
-    CHECK = 3
-    DEVICE = 4  # the device says that it is not well
-    NOT_READY = 5
-    SANITY = 6  # well-formed, but cannot be true
-    BUG = 7  # our own decoder failed on it: never said by a decoder
-
-
-class Mark(IntEnum):
-    """The verdict on one value of a good frame."""
-
-    OK = 0
-    MISSING = 1  # a sentinel: the device says "unknown"
-    SATURATED = 2
-    WARM_UP = 3
-    NOT_STABLE = 4  # a status register casts doubt on this value
-
-
-class Miss(StrEnum):
-    """Why a scheduled poll gave no frame."""
-
-    TIMEOUT = "timeout"
-    NACK = "nack"
-    SHORT = "short"
-    NOT_READY = "not_ready"
-    LINK_DOWN = "link_down"
-    BACK_OFF = "back_off"
-    OVERRUN = "overrun"  # the bus was busy until the next slot was due
 
 
 class PieceKind(IntEnum):

@@ -110,7 +110,8 @@ def floats(raw: npt.NDArray[np.uint16]) -> F8:
 def word(value: int) -> bytes:
     """Write a 16-bit argument of a command: high byte, low byte, CRC."""
     data = value.to_bytes(2, "big")
-    return data + crc8(np.frombuffer(data, np.uint8)[None, :]).tobytes()
+    after = _crc8_after(SENSIRION.poly)
+    return data + bytes([after.item(after.item(SENSIRION.init ^ data[0]) ^ data[1])])
 
 
 @lru_cache(maxsize=32)  # of the status of a part, which is the same for hours, each batch asks anew

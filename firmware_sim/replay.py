@@ -32,6 +32,16 @@ LOOK_S = 0.02
 END_S = 2.0  # after the last record
 
 
+def tell_ready(entries: Sequence[Entry], *, as_json: bool) -> None:
+    """Print what a host can open now: one line for each, or all as one JSON object; then "ready"."""
+    if as_json:
+        print(json.dumps({"ports": {entry.name: str(entry.path) for entry in entries}}))
+    else:
+        for entry in entries:
+            print(f"{entry.name}  {entry.what}  {entry.path}")
+    print("ready", flush=True)
+
+
 class WaitingPort(PtyPort):
     """A pty that knows when a host opens it for the first time."""
 
@@ -155,12 +165,7 @@ def command(
     """
 
     def ready(entries: list[Entry]) -> None:
-        if as_json:
-            print(json.dumps({"ports": {entry.name: str(entry.path) for entry in entries}}))
-        else:
-            for entry in entries:
-                print(f"{entry.name}  {entry.what}  {entry.path}")
-        print("ready", flush=True)
+        tell_ready(entries, as_json=as_json)
 
     try:
         tape, clock = read(capture), sped_up(Clock.from_env(), speed)

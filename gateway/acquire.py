@@ -14,7 +14,7 @@ from typing import Protocol
 
 from drivers.base import Driver, Inputs, OptionValue
 from gateway.clock import Clock
-from gateway.pipeline.windows import DutyTimes
+from gateway.pipeline.spec import DutyTimes
 from gateway.record import Record, RecordKind
 from gateway.supervise import LinkHealth, SensorHealth
 

@@ -13,13 +13,14 @@ the gateway keeps it and sends it again.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 
 from gateway import wire
-from gateway.bridge_line import MOST_WAITING, RECEIVE_MAXIMUM, Line, Terms
+from gateway.bridge_line import MOST_WAITING, RECEIVE_MAXIMUM, Line, Terms, gateway_of
 from gateway.clock import Clock
 from gateway.dead_letters import DeadLetter, DeadLetters
-from gateway.deliveries import Delivery, Readable, Reading
+from gateway.deliveries import Delivery, Readable, Reading, Strange
 from gateway.spool import Spool, Spooled
 from gateway.store.base import Store
 from gateway.writing import Outcome, Writer
@@ -64,6 +65,7 @@ class Bridge(Line):
     def carry(self, batch: Sequence[Delivery]) -> None:
         """Write a batch, acknowledge it, and send the receipts; put it aside while the store is away."""
         readable, strange = self._read(batch)
+        self._charge(batch, [one.delivery for one in readable] + [one.delivery for one in strange])
         unkept = self._bury(strange)
         if self._spool is not None and self._spool.messages:  # the order is kept: behind what waits
             self._put_aside(batch, readable, unkept)
@@ -187,27 +189,33 @@ class Bridge(Line):
         limit = f"more than max_messages_per_s = {self._terms.max_messages_per_s:g}"
         self._tell("flood", f"{', '.join(floods)} send {limit}; what is too much comes again later" if floods else "")
 
-    def _read(self, batch: Sequence[Delivery]) -> tuple[list[Readable], list[tuple[Delivery, str]]]:
+    def _charge(self, batch: Sequence[Delivery], origins: Sequence[Delivery]) -> None:
+        """Count each message of a bundle against the rate of its gateway, as if it had come alone."""
+        messages = Counter(id(one) for one in origins)
+        for delivery in batch:
+            if (more := messages[id(delivery)] - 1) > 0:
+                self._arrived.charge(gateway_of(delivery.topic), more)
+
+    def _read(self, batch: Sequence[Delivery]) -> tuple[list[Readable], list[Strange]]:
         """Read deliveries; return the messages, and what is no message of ours with the reason."""
         readable: list[Readable] = []
-        strange: list[tuple[Delivery, str]] = []
+        strange: list[Strange] = []
         for delivery in batch:
-            good, why = self._reading.unfold(delivery)
+            good, bad = self._reading.unfold(delivery)
             readable += good
-            if why:
-                strange.append((delivery, why))
+            strange += bad
         return readable, strange
 
     def _bury_refused(self, outcome: Outcome) -> list[Readable]:
         """Put what the store refuses among the dead letters; return those that lie there now."""
-        return [one for one, reason in outcome.dead if not self._bury([(_letter_of(one), reason)])]
+        return [one for one, reason in outcome.dead if not self._bury([_letter_of(one, reason)])]
 
-    def _bury(self, letters: Sequence[tuple[Delivery, str]]) -> set[int]:
-        """Put deliveries among the dead letters; return the ids of those that the disk did not take."""
+    def _bury(self, letters: Sequence[Strange]) -> set[int]:
+        """Put messages among the dead letters; return the ids of the deliveries of those that the disk did not take."""
         unkept: set[int] = set()
-        for delivery, reason in letters:
+        for delivery, payload, reason in letters:
             try:
-                self._dead_letters.keep(DeadLetter(self._clock.utc_ns(), delivery.topic, reason, delivery.payload))
+                self._dead_letters.keep(DeadLetter(self._clock.utc_ns(), delivery.topic, reason, payload))
             except OSError as error:
                 unkept.add(id(delivery))
                 self.counts["letters_unkept"] += 1
@@ -219,7 +227,7 @@ class Bridge(Line):
         return unkept
 
 
-def _letter_of(one: Readable) -> Delivery:
+def _letter_of(one: Readable, reason: str) -> Strange:
     """Return what becomes a dead letter of a message: its delivery, or only itself where others came with it."""
     alone = len(wire.unbundle(one.delivery.payload)) == 1
-    return one.delivery if alone else one.delivery._replace(payload=wire.pack(one.message))
+    return Strange(one.delivery, one.delivery.payload if alone else wire.pack(one.message), reason)

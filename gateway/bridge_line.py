@@ -51,6 +51,11 @@ class Terms(NamedTuple):
     spool_after_s: float = 30.0
 
 
+def gateway_of(topic: str) -> str:
+    """Return whose turn a message on a topic takes, also where it is none of our topics."""
+    return "".join(topic.split("/")[2:3])
+
+
 class Line:
     """One connection to the broker, made again whenever it is lost; paho's thread fills `_arrived`."""
 
@@ -139,8 +144,7 @@ class Line:
     def _on_message(self, _client: mqtt.Client, _user: Any, message: mqtt.MQTTMessage) -> None:
         try:
             delivery = Delivery(self._generation, message.mid, message.qos, message.topic, bytes(message.payload))
-            whose = message.topic.split("/")[2:3]
-            if not self._arrived.put(whose[0] if whose else "", delivery, len(delivery.payload)):
+            if not self._arrived.put(gateway_of(message.topic), delivery, len(delivery.payload)):
                 self.counts["sent_back"] += 1
                 self._acknowledge(delivery)
         except BaseException as error:  # noqa: BLE001 - a callback's error belongs to the main thread

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from gateway import wire
 
-MOST_TOLD = 3  # reasons of one delivery
+MOST_ALONE = 3  # bad messages of one bundle that are put aside one by one; with more of them the bundle goes whole
 
 
 class Delivery(NamedTuple):
@@ -27,6 +27,14 @@ class Readable(NamedTuple):
     points: list[wire.Point]
 
 
+class Strange(NamedTuple):
+    """What cannot be read of a delivery: all of it or, of a bundle, one message as it would have come alone."""
+
+    delivery: Delivery
+    payload: bytes
+    why: str
+
+
 class Reading:
     """Reads deliveries; remembers the series of each gateway, because a store dies of names without end."""
 
@@ -34,20 +42,25 @@ class Reading:
         self._max_series = max_series
         self._known: dict[str, set[int]] = {}  # of each gateway: the hashes of its series
 
-    def unfold(self, delivery: Delivery) -> tuple[list[Readable], str]:
-        """Read the messages of a delivery, one or a bundle; return those that can be read, and why others cannot."""
+    def unfold(self, delivery: Delivery) -> tuple[list[Readable], list[Strange]]:
+        """Read the messages of a delivery, one or a bundle; return those that can be read, and those that cannot."""
         good: list[Readable] = []
-        bad: list[str] = []
+        bad: list[Strange] = []
         try:
             payloads = self._payloads(delivery)
         except wire.WireError as error:
-            return [], str(error)
+            return [], [Strange(delivery, delivery.payload, str(error))]
+        several = len(payloads) > 1
         for i, payload in enumerate(payloads):
             try:
                 good.append(self._read(delivery, payload))
             except wire.WireError as error:
-                bad.append(f"message {i + 1} of {len(payloads)}: {error}" if len(payloads) > 1 else str(error))
-        return good, "; ".join(bad[:MOST_TOLD])
+                why = f"message {i + 1} of {len(payloads)}: {error}" if several else str(error)
+                bad.append(Strange(delivery, payload if several else delivery.payload, why))
+        if len(bad) > MOST_ALONE:
+            whys = [one.why for one in bad[:MOST_ALONE]] + [f"and {len(bad) - MOST_ALONE} more"]
+            bad = [Strange(delivery, delivery.payload, "; ".join(whys))]
+        return good, bad
 
     @staticmethod
     def _payloads(delivery: Delivery) -> list[bytes]:

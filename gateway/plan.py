@@ -15,8 +15,8 @@ from gateway.pipeline.amend import amend, chosen
 from gateway.pipeline.calibrate import Calibrate
 from gateway.pipeline.derive import Derived
 from gateway.pipeline.neighbours import Doubt
+from gateway.pipeline.spec import SensorSpec, expected_slots
 from gateway.pipeline.stage import Stage
-from gateway.pipeline.windows import SensorSpec, expected_slots
 from gateway.record import Record, RecordKind
 from gateway.state import SensorState
 

@@ -20,7 +20,7 @@ from gateway.joins import options_of
 from gateway.pipeline.derive import DERIVATIONS, At, Derived
 from gateway.pipeline.fields import Percentiles
 from gateway.pipeline.neighbours import Neighbours
-from gateway.pipeline.windows import DutyTimes, SensorSpec
+from gateway.pipeline.spec import DutyTimes, SensorSpec
 from gateway.rules import NS, slot_ns
 from gateway.stages import stages
 

@@ -11,6 +11,7 @@ import contextlib
 import errno
 import os
 import re
+from bisect import insort
 from collections.abc import Iterator
 from threading import RLock
 from typing import NamedTuple
@@ -41,12 +42,7 @@ class Found(NamedTuple):
 
 def survey(files: Files) -> list[Segment]:
     """List the segments of a ring in the order of their blocks, those without any in front."""
-    found = []
-    for name, size in files.sizes().items():
-        if NAME.fullmatch(name):
-            head = next(_scan(files, name, size), None)
-            found.append(Segment(-1 if head is None else head.first, name, size))
-    return sorted(found)
+    return sorted(_named(files, name, size) for name, size in files.sizes().items() if NAME.fullmatch(name))
 
 
 def blocks(files: Files, sequence: int) -> Iterator[Block]:
@@ -94,24 +90,34 @@ class Ring:
                 with contextlib.suppress(OSError):
                     self._files.remove(name)
         self._number = max((int(match[1]) for name in sizes if (match := NAME.fullmatch(name))), default=0)
-        found = survey(self._files)
-        self._segments = [segment for segment in found if segment.first >= 0]
-        for segment in found[: len(found) - len(self._segments)]:
-            self._clean(segment, self._examine(segment))
-            if segment.size == self._size:
-                self._ready.append(segment)
-            else:
-                self._old.append((segment.name, segment.size))
-        if not self._segments:
+        for segment in survey(self._files):
+            self._sort_in(segment)
+        while self._segments:
+            newest = self._segments.pop()
+            state = self._examine(newest)
+            self.last = max(self.last, state.highest)
+            self._clean(newest, state)
+            self._sort_in(now := _named(self._files, newest.name, newest.size))
+            if now == newest:  # else the torn block is gone by whose lap it was named
+                break
+        else:
             return
-        newest = self._segments[-1]
-        state = self._examine(newest)
         others = {segment.size: segment for segment in reversed(self._segments)} | {0: self._segments[-2:][0]}
-        self.last = max(state.highest, *(self._examine(segment).highest for segment in others.values()))
-        self._clean(newest, state)
+        self.last = max(self.last, *(self._examine(segment).highest for segment in others.values()))
         if newest.size == self._size and self.last == state.highest:  # else a later lap was begun, and lost its begin
             self._at, self._flags = state.end, FRESH * state.fresh
         self._written = 1  # a process that was killed may have left blocks that are not on the medium yet
+
+    def _sort_in(self, segment: Segment) -> None:
+        """Put a segment that was found where it belongs: among those with blocks by its lap, else ready or too old."""
+        if segment.first >= 0:
+            insort(self._segments, segment)
+            return
+        self._clean(segment, self._examine(segment))
+        if segment.size == self._size:
+            self._ready.append(segment)
+        else:
+            self._old.append((segment.name, segment.size))
 
     def _examine(self, segment: Segment) -> Found:
         highest, end, torn, fresh, last = -1, 0, 0, segment.first < 0, -1
@@ -248,6 +254,12 @@ class Ring:
         self._old = [one for one in self._old if one[0] != name]
         self._segments = [one for one in self._segments if one.name != name]
         self.dropped_segments += 1
+
+
+def _named(files: Files, name: str, size: int) -> Segment:
+    """Look how a segment is named: by the lap of the first block in it that has a sound head."""
+    head = next(_scan(files, name, size), None)
+    return Segment(-1 if head is None else head.first, name, size)
 
 
 def _scan(files: Files, name: str, size: int) -> Iterator[Block]:

@@ -17,7 +17,7 @@ from gateway.noise_events import event_rules
 from gateway.rules_calibration import calibration
 from gateway.rules_outbox import outbox
 from gateway.rules_quality import filters_named, tests_alone, tests_of
-from gateway.rules_rawlog import rawlog
+from gateway.rules_rawlog import held, rawlog
 from gateway.rules_servers import files, mqtt, store
 from gateway.vehicles import check as passages
 from gateway.wiring import Wires, place
@@ -29,7 +29,7 @@ WORD_OF = MappingProxyType({bool: "truth value", int: "whole number", float: "nu
 
 def cross_check(config: Config, sources: Sources) -> list[Problem]:
     """Find everything that is wrong between keys; warnings are marked."""
-    rules = (_site, rawlog, outbox, mqtt, store, files, _health, _site_quality, filters_named)
+    rules = (_site, rawlog, held, outbox, mqtt, store, files, _health, _site_quality, filters_named)
     problems = [problem for rule in rules for problem in rule(config, sources)]
     names: set[str] = set()
     wires = Wires(sources)

@@ -41,6 +41,7 @@ class Find:
     options: Mapping[str, OptionValue] = field(default_factory=dict)
     reply: bytes = b""
     label: str = ""  # what the site has called the place already
+    serial: str = ""  # as the part has told it
     notes: tuple[str, ...] = ()
 
     @property
@@ -69,6 +70,18 @@ def surely(finds: Iterable[Find]) -> bool:
 def written(command: Command, inputs: Inputs, options: Mapping[str, OptionValue]) -> bytes:
     """Return the bytes that a command writes."""
     return command.tx(inputs, options) if callable(command.tx) else command.tx
+
+
+def harmless(driver: Driver) -> Script:
+    """Return how the part tells its serial number, if that leaves it as it is; else an empty script.
+
+    Questions do, and what was said to recognise it. To stop a part that measures does not.
+    """
+    if driver.identity is None or driver.identify is None:
+        return ()
+    said = driver.identify.script
+    leaves = all(command.rx or command in said for command in driver.identity.script)
+    return driver.identity.script if leaves else ()
 
 
 def cost(driver: Driver, script: Script) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from drivers import DRIVERS
 from drivers.base import Driver, I2c, Miss
 from drivers.link.base import Bus, LinkError
 from drivers.script import Reply, Step, run
-from gateway.scan_finds import Find, Note, Tell, Visit, cost
+from gateway.scan_finds import Find, Note, Tell, Visit, cost, harmless
 from gateway.scan_places import BusPlace
 
 ADDRESSES = range(0x08, 0x78)  # the others are reserved by the bus itself
@@ -58,6 +58,15 @@ def visit(place: BusPlace, open_bus: Callable[[], Bus], tell: Tell, stop: Event)
     return walk.result
 
 
+def _serial(transfer: Callable[[Step], Reply], driver: Driver) -> str:
+    """Ask a part that was recognised for its serial number; empty where it tells none, or not without a disturbance."""
+    script = harmless(driver)
+    if driver.identity is None or not script:
+        return ""
+    answer = run(transfer, script, driver.default_inputs(), driver.defaults())
+    return driver.identity.serial(answer.frame) if answer.miss is None else ""
+
+
 class _Walk:
     """What a walk has seen so far."""
 
@@ -83,7 +92,11 @@ class _Walk:
             answer = run(transfer, driver.identify.script, driver.default_inputs(), driver.defaults())
             if answer.miss is None and driver.identify.match(answer.frame):
                 if driver.identify.sure:
-                    self._found((driver,), address, answer.frame, sure=True)
+                    serial = ""
+                    try:
+                        serial = _serial(transfer, driver)
+                    finally:  # also where the bus fails now: it was found
+                        self._found((driver,), address, answer.frame, sure=True, serial=serial)
                     return
                 alike.append((driver, answer.frame))
         if alike:
@@ -106,8 +119,9 @@ class _Walk:
         """Say where and how the bus failed."""
         self.result += Visit(unknown=(Note.of(where, error),))
 
-    def _found(self, drivers: tuple[Driver, ...], address: int, reply: bytes, *, sure: bool) -> None:
-        find = Find(drivers, sure, "answered its question", bus=self._place.name, address=address, reply=reply)
+    def _found(self, drivers: tuple[Driver, ...], address: int, reply: bytes, *, sure: bool, serial: str = "") -> None:
+        how, bus = "answered its question", self._place.name
+        find = Find(drivers, sure, how, bus=bus, address=address, reply=reply, serial=serial)
         self.result += Visit(finds=(find,))
 
     def _unknown(self, address: int, known: list[Driver]) -> None:

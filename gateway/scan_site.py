@@ -54,6 +54,8 @@ def block(find: Find, name: str) -> str:
         lines += [f"port = {_value(find.port)}"] + ([] if find.baud is None else [f"baud = {find.baud}"])
     else:
         lines += [f"bus = {_value(find.bus)}", f"address = 0x{find.address:02x}"]
+    if find.serial:
+        lines.append(f"serial = {_value(find.serial)}")
     if find.options:
         lines += ["", "[sensor.options]", *(f"{key} = {_value(value)}" for key, value in find.options.items())]
     return "".join(map(comment, (*said, *find.notes))) + "\n".join(lines) + "\n"

@@ -11,7 +11,7 @@ from drivers.link.base import LinkError
 from drivers.link.serial import SerialPort
 from drivers.script import Reply, Step, converse
 from gateway.acquire import NS, Device, Owner, Recorder, Timeline
-from gateway.pipeline.windows import DutyTimes
+from gateway.pipeline.spec import DutyTimes
 from gateway.record import Context, RecordKind, encode
 from gateway.supervise import BackOff, LinkHealth
 

@@ -1,10 +1,12 @@
 """Turns: which message of which gateway the bridge takes next, so that one that floods starves nobody.
 
 Each gateway has a queue and a bucket of tokens: `per_s` fall into it, at most `burst` lie in it, and a message takes
-one. Queues are served one after the other. What has no token waits, and is not acknowledged. But a broker may hand out
-only so many messages before they are acknowledged, to all gateways together: where `most_waiting` of one gateway wait
-for tokens, what it sends beyond is sent back (`put` says so), which makes room for the others. The same happens when
-more bytes wait than the memory is meant for, to whoever has the largest share: mosquitto 2.0.11 does not keep to
+one. What turns out to be many messages in one is charged for the others afterwards, and the bucket may then owe.
+
+Queues are served one after the other. What has no token waits, and is not acknowledged. But a broker may hand out only
+so many messages before they are acknowledged, to all gateways together: where `most_waiting` of one gateway wait for
+tokens, what it sends beyond is sent back (`put` says so), which makes room for the others. The same happens when more
+bytes wait than the memory is meant for, to whoever has the largest share: mosquitto 2.0.11 does not keep to
 ReceiveMaximum once something was acknowledged.
 """
 
@@ -51,7 +53,7 @@ class Turns(Generic[T]):
         """Queue a message of so many bytes; False when its gateway has too much waiting: it is not queued."""
         with self._changed:
             waiting = len(self._waiting.get(gateway, ()))
-            if waiting - self._filled(gateway, self._clock.mono_ns()).tokens >= self._most_waiting:
+            if waiting - self._ready(gateway, self._clock.mono_ns()) >= self._most_waiting:
                 return False
             whole = self._bytes.total()
             if whole + size > self._most_bytes and self._bytes[gateway] * len(self._waiting) >= whole:
@@ -60,6 +62,11 @@ class Turns(Generic[T]):
             self._bytes[gateway] += size
             self._changed.notify()
             return True
+
+    def charge(self, gateway: str, messages: int) -> None:
+        """Take more tokens for what has been taken already: it was more than one message."""
+        with self._changed:
+            self._filled(gateway, self._clock.mono_ns()).tokens -= messages
 
     def get(self, timeout_s: float) -> T | None:
         """Take the next message; None when none may go within `timeout_s` real seconds."""
@@ -84,7 +91,7 @@ class Turns(Generic[T]):
         """Say of which gateways messages wait for a token, and how many."""
         with self._changed:
             now_ns = self._clock.mono_ns()
-            lacking = {n: round(len(line) - self._filled(n, now_ns).tokens) for n, line in self._waiting.items()}
+            lacking = {n: round(len(line) - self._ready(n, now_ns)) for n, line in self._waiting.items()}
             return {name: n for name, n in lacking.items() if n > 0}
 
     def _next(self, now_ns: int) -> tuple[T | None, int]:
@@ -108,6 +115,10 @@ class Turns(Generic[T]):
                 self.delayed += 1
             wait_ns = min(wait_ns, round((1 - bucket.tokens) / self._per_s * NS) + 1)
         return None, wait_ns
+
+    def _ready(self, name: str, now_ns: int) -> float:
+        """Return how many messages of a gateway have a token now; what it owes holds up, but sends nothing back."""
+        return max(0.0, self._filled(name, now_ns).tokens)
 
     def _filled(self, name: str, now_ns: int) -> _Bucket:
         """Return the bucket of a gateway with what has fallen into it."""

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gateway.cli.fail import CONFIG_ERROR, fail
+from gateway.cli.fail import fail
+from gateway.cli.site import load_site
 
 if TYPE_CHECKING:
     from gateway.config import Config
@@ -28,7 +29,7 @@ def list_(site: Site, *, as_json: AsJson = False) -> None:
     """List the dead letters of a bridge, oldest first, with the reason of each."""
     import msgspec
 
-    rows = [_row(path, letter) for path, letter in _box(_load(site), site).letters()]
+    rows = [_row(path, letter) for path, letter in _box(load_site(site), site).letters()]
     if as_json:
         typer.echo(msgspec.json.encode(rows).decode())
         return
@@ -42,32 +43,40 @@ def list_(site: Site, *, as_json: AsJson = False) -> None:
 
 @dead_letters.command()
 def retry(site: Site, names: Names = None, *, as_json: AsJson = False) -> None:
-    """Write dead letters into the store; each that it takes is removed here, the others stay with a new reason."""
-    from gateway import wire
+    """Write dead letters into the store; each that it takes is removed here, the others stay.
+
+    What the store has in a later revision is not written, and its letter is removed. Of a bundle only what is refused
+    stays, message by message.
+    """
+    from gateway.second_try import Again
     from gateway.store.base import StoreError
     from gateway.store.open import open_store
 
-    config = _load(site)
+    config = load_site(site)
     box = _box(config, site)
-    stored, refused = [], {}
+    stored: list[str] = []
+    newer: list[str] = []
+    refused: dict[str, str] = {}
     try:
         with closing(open_store(config.store, config.bridge)) as store:
+            again = Again(store)
             for path, letter in _chosen(box, names):
-                try:
-                    messages = [wire.unpack_windows(one) for one in wire.unbundle(letter.payload)]
-                    store.write([point for message in messages for point in wire.points(message)])
-                except wire.WireError as error:
-                    refused[path.stem] = str(error)
-                except StoreError as error:
-                    if not error.about_data:
-                        raise
-                    refused[path.stem] = f"the store refuses it: {error}"
-                else:
+                result = again.write(letter)
+                for payload, reason in result.refused:
+                    alone = path if payload == letter.payload else _keep(box, letter, payload, reason)
+                    refused[alone.stem] = reason
+                if path.stem not in refused:
                     box.drop(path)
-                    stored.append(path.stem)
+                if not result.refused:
+                    (stored if result.stored else newer).append(path.stem)
     except (StoreError, OSError) as error:
         fail(f"the store cannot be reached: {error}", "start it, then try again: what was stored is done")
-    _tell(as_json, {"stored": stored, "refused": refused}, f"{len(stored)} stored, {len(refused)} refused again")
+    if again.unread:
+        typer.echo(f"the store could not be asked what it has newer: {again.unread}", err=True)
+        typer.echo(f"    -> compare what is there: gateway verify SITE --store {site}", err=True)
+    later = f", {len(newer)} newer in the store" if newer else ""
+    said = {"stored": stored, "newer": newer, "refused": refused}
+    _tell(as_json, said, f"{len(stored)} stored{later}, {len(refused)} refused again")
     if refused:
         if not as_json:
             for name, reason in refused.items():
@@ -86,23 +95,12 @@ def drop(
     """Delete dead letters for good; their readings are then nowhere but in the raw log of their gateway."""
     if not names and not every:
         fail("say which: their names, or --all", f"gateway dead-letters list {site}")
-    box = _box(_load(site), site)
+    box = _box(load_site(site), site)
     dropped = []
     for path, _ in _chosen(box, names):
         box.drop(path)
         dropped.append(path.stem)
     _tell(as_json, {"dropped": dropped}, f"{len(dropped)} dropped")
-
-
-def _load(site: Path) -> Config:
-    from gateway.config_errors import ConfigError
-    from gateway.config_file import load
-
-    try:
-        return load(site)
-    except ConfigError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(CONFIG_ERROR) from None
 
 
 def _box(config: Config, site: Path) -> DeadLetters:
@@ -120,6 +118,12 @@ def _chosen(box: DeadLetters, names: list[str] | None) -> list[tuple[Path, DeadL
     if strange:
         fail(f"there is no letter {strange[0]}", "names are those that `gateway dead-letters list` shows")
     return [found[name] for name in names or found]
+
+
+def _keep(box: DeadLetters, letter: DeadLetter, payload: bytes, reason: str) -> Path:
+    from msgspec.structs import replace
+
+    return box.keep(replace(letter, payload=payload, reason=reason))
 
 
 def _row(path: Path, letter: DeadLetter) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gateway.cli.fail import CONFIG_ERROR, fail
+from gateway.cli.fail import fail
+from gateway.cli.site import load_site
 
 if TYPE_CHECKING:
     from gateway.accounts import Fates, Queue, SensorBook, SlotBook
@@ -72,14 +73,7 @@ def find(of: Path | None) -> Path:
     if of is None or of.is_dir():
         places = [USUAL] if of is None else [of, of / "gateway"]
         return next((place for place in places if (place / DATABASE).exists()), places[0])
-    from gateway.config_errors import ConfigError
-    from gateway.config_file import load
-
-    try:
-        return load(of).gateway.data_dir
-    except ConfigError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(CONFIG_ERROR) from None
+    return load_site(of).gateway.data_dir
 
 
 def _troubles(book: SlotBook, messages: Fates, points: Fates, whole: dict[str, int]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gateway.cli.fail import CONFIG_ERROR, fail
+from gateway.cli.site import load_site
 from gateway.cli.span import shown, span
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def republish(
     """
     from gateway.accounts import BooksError, coverage, opened
 
-    config = _load(site)
+    config = load_site(site)
     try:
         with opened(config.gateway.data_dir) as db:
             held = coverage(db)
@@ -53,19 +53,10 @@ def republish(
     _tell(how, windows, messages, (start_ns, end_ns), as_json=as_json)
 
 
-def _load(site: Path) -> Config:
-    from gateway.config_errors import ConfigError
-    from gateway.config_file import load
-
-    try:
-        return load(site)
-    except ConfigError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(CONFIG_ERROR) from None
-
-
 def _do(config: Config, start_ns: int, end_ns: int) -> tuple[str, int]:
     """Queue the windows if nobody else has the database; else ask the gateway that has it."""
+    import sqlite3
+
     from gateway.caps import caps
     from gateway.outbox import Outbox
     from gateway.republish import ask

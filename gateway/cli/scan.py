@@ -143,8 +143,8 @@ def _rows(found: Visit) -> dict[str, Any]:
         "found": [
             {"name": name, "driver": f.driver.name, "model": f.driver.model, "sure": f.sure, "how": f.how,
              "alike": [driver.name for driver in f.drivers[1:]], "bus": f.bus or None, "address": f.address,
-             "port": f.port or None, "baud": f.baud, "options": dict(f.options), "reply": f.reply.hex(),
-             "notes": f.notes, "block": block(f, name)}
+             "port": f.port or None, "baud": f.baud, "serial": f.serial or None, "options": dict(f.options),
+             "reply": f.reply.hex(), "notes": f.notes, "block": block(f, name)}
             for f, name in zip(found.finds, names(found.finds), strict=True)
         ],
         "unknown": [note._asdict() for note in found.unknown],

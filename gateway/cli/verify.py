@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gateway.cli.fail import CONFIG_ERROR, fail
+from gateway.cli.site import load_site
 from gateway.cli.span import length, shown, span
 
 if TYPE_CHECKING:
@@ -49,8 +50,8 @@ def verify(
     from gateway.expected import Expected
     from gateway.store.base import StoreError
 
-    config = _load(site)
-    where = config if store is None else _load(store)
+    config = load_site(site)
+    where = config if store is None else load_site(store)
     try:
         with opened(config.gateway.data_dir) as db:
             held = coverage(db)
@@ -75,17 +76,6 @@ def verify(
         _print(report, delay, messages, site)
     if report.differences or report.unreadable:
         raise typer.Exit(1)
-
-
-def _load(site: Path) -> Config:
-    from gateway.config_errors import ConfigError
-    from gateway.config_file import load
-
-    try:
-        return load(site)
-    except ConfigError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(CONFIG_ERROR) from None
 
 
 def _compare(expected: Expected, config: Config, where: Config, of: tuple[int, int], *, quiet: bool) -> Report:

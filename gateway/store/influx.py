@@ -26,7 +26,7 @@ TIMEOUT_S = 30.0  # a store on a slow card that answers after 10 s is slow, not 
 MEASUREMENTS = ("air", "noise", "traffic", "weather", "health", "ledger")
 Dialect = Literal["influxdb", "victoriametrics"]
 _MS = 1_000_000  # ns
-_GATEWAY = re.compile(r"[\w.-]+", re.ASCII)
+_GATEWAY = re.compile(r"[\w.:-]+", re.ASCII)  # as wire.Name has it
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

@@ -57,9 +57,9 @@ class PickyStore(Store):
         for point in points:
             self.points[point.measurement, point.tags, point.start_ns] = point.fields
 
-    def read(self, start_ns: int, end_ns: int) -> Iterator[wire.Point]:
+    def read(self, start_ns: int, end_ns: int, gateway: str = "") -> Iterator[wire.Point]:
         for (measurement, tags, at_ns), fields in self.points.items():
-            if start_ns <= at_ns < end_ns:
+            if start_ns <= at_ns < end_ns and gateway in ("", dict(tags)["gateway"]):
                 yield wire.Point(measurement, tags, at_ns, fields)
 
     def close(self) -> None:

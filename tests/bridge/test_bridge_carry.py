@@ -232,6 +232,31 @@ def test_what_is_no_message_of_ours_is_kept_and_blocks_nobody(bridge: QuietBridg
     assert bridge.counts["dead_letters"] == 1
 
 
+def test_of_a_bundle_only_the_bad_message_becomes_a_letter(bridge: QuietBridge) -> None:
+    bad = b'{"v":1,"seq":2}'
+    bridge.store.poisoned = {"s3"}
+    bridge.carry([delivery(1, wire.bundle([wire.pack(message(1)), bad, wire.pack(message(3)), wire.pack(message(4))]))])
+    assert bridge.acked == [1]
+    assert [receipt for _, receipt in bridge.receipts] == [wire.Receipt(1, "e1", [(1, 1), (4, 4)], [(3, 3)])]
+    unread, refused = bridge.letters
+    assert unread.payload == bad
+    assert unread.reason.startswith("message 2 of 4: ")
+    assert wire.unpack_windows(refused.payload).seq == 3
+    assert bridge.store.points == points_of(message(seq) for seq in (1, 4))
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_the_messages_of_a_bundle_count_as_many(tmp_path: Path, together: bool) -> None:
+    still = Clock(epoch_ns=T_NS, rate=1e-12)
+    bridge = QuietBridge(tmp_path, TERMS._replace(max_messages_per_s=1.0, burst=3), still)
+    some = [wire.pack(message(seq)) for seq in range(1, 8)]
+    bridge.carry([delivery(1, wire.bundle(some) if together else some[0])])
+    bridge._arrived.put("post-7", delivery(2, message(9)))
+    bridge._arrived.put("post-8", delivery(3, message(9, "post-8"), "post-8"))
+    taken = [one.mid for _ in range(2) if (one := bridge._arrived.get(0.0)) is not None]
+    assert taken == ([3] if together else [2, 3])  # the others of the same rate go on
+
+
 def test_a_message_of_the_largest_size_is_taken(bridge: QuietBridge) -> None:
     bridge.carry([delivery(1, large(wire.MAX_PAYLOAD))])
     assert bridge.letters == []

@@ -56,6 +56,29 @@ def test_what_comes_faster_waits_and_is_counted_once() -> None:
     assert queue.delayed == 2  # the 5th and the 6th had to wait; the 7th came to the front with a token there
 
 
+def test_many_messages_in_one_are_charged_and_hold_up_what_comes_behind() -> None:
+    queue = made(per_s=10.0, burst=5)
+    queue.put("a", "bundle")
+    assert all_now(queue) == ["bundle"]
+    queue.charge("a", 14)  # fifteen in one: four were there, ten are owed
+    queue.put("a", "next")
+    queue.put("b", "other")
+    assert all_now(queue) == ["other"], "what one owes holds up nobody else"
+    Hand.now_ns += NS
+    assert all_now(queue) == []
+    Hand.now_ns += NS // 10
+    assert all_now(queue) == ["next"]
+
+
+def test_what_is_owed_sends_nothing_back() -> None:
+    queue = made(per_s=10.0, burst=5, most_waiting=3)
+    queue.put("a", "bundle")
+    all_now(queue)
+    queue.charge("a", 1000)
+    assert [queue.put("a", str(i)) for i in range(4)] == [True] * 3 + [False]
+    assert queue.waiting() == {"a": 3}
+
+
 def test_one_that_floods_takes_no_turn_from_the_others() -> None:
     queue = made(burst=1000)
     for i in range(40):

@@ -126,6 +126,16 @@ class Post:
 
 
 @contextmanager
+def delivered(folder: Path, start_ns: int, hours: float) -> Iterator[Post]:
+    """Make a gateway that has run for some hours, and a store that has all of it."""
+    with post(folder) as one:
+        one.run(start_ns, hours)
+        with one.store() as store:
+            one.deliver(store)
+        yield one
+
+
+@contextmanager
 def post(folder: Path, *, gateway: str = "post-7", more: str = "") -> Iterator[Post]:
     folder.mkdir(parents=True, exist_ok=True)
     site = folder / "site.toml"

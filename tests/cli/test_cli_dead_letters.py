@@ -95,3 +95,29 @@ def test_a_store_that_is_away_costs_no_letter(site: Path, box: DeadLetters) -> N
 
 def test_a_wrong_site_file_is_said(tmp_path: Path) -> None:
     assert said("list", tmp_path / "none.toml").exit_code == 2
+
+
+def test_what_the_store_has_newer_is_not_written_and_its_letter_goes(
+    site: Path, box: DeadLetters, tmp_path: Path
+) -> None:
+    newer = msgspec.structs.replace(wire.unpack_windows(GOOD), rev=2, fields={"mean": [13.0]})
+    with closing(SqliteStore(tmp_path / "b" / "store.db")) as store:
+        store.write(list(wire.points(newer)))
+    result = said("retry", site, "--json")
+    found = msgspec.json.decode(result.stdout)
+    assert (len(found["stored"]), len(found["newer"]), len(found["refused"])) == (0, 1, 1)
+    assert left(box) == [b"\x00poison"]
+    assert said("retry", site).stdout.startswith("0 stored, 1 refused again\n")
+
+
+def test_of_a_bundle_only_what_is_refused_again_stays(site: Path, tmp_path: Path) -> None:
+    box = DeadLetters(tmp_path / "b" / "dead-letters")
+    box.keep(DeadLetter(T_NS, TOPIC, "message 2 of 2: ...", wire.bundle([GOOD, b'{"v":1}'])))
+    result = said("retry", site)
+    assert result.exit_code == 1
+    assert left(box) == [b'{"v":1}']
+    with closing(SqliteStore(tmp_path / "b" / "store.db", read_only=True)) as store:
+        assert len(list(store.read(0, 2**62))) == 1
+    names = [path.stem for path, _ in box.letters()]
+    assert said("retry", site).exit_code == 1
+    assert [path.stem for path, _ in box.letters()] == names, "what is refused again keeps its name"

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from gateway_books import BASE_S, HOUR, NS, T_NS, Post, post
+from gateway_books import BASE_S, HOUR, NS, T_NS, Post, delivered, post
 from typer.testing import CliRunner, Result
 
 from gateway.__main__ import app
@@ -21,10 +21,7 @@ DAY = ("--from", "2026-01-01", "--to", "2026-01-02")
 
 @pytest.fixture
 def four_hours(tmp_path: Path) -> Iterator[Post]:
-    with post(tmp_path) as one:
-        one.run(T_NS, 4)
-        with one.store() as store:
-            one.deliver(store)
+    with delivered(tmp_path, T_NS, 4) as one:
         yield one
 
 

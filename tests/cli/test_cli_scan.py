@@ -26,7 +26,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from drivers import DRIVERS
-from drivers.base import Command, Driver, I2c, Identify, Option, Stream, Uart
+from drivers.base import Command, Driver, I2c, Identify, Identity, Option, Stream, Uart
 from drivers.link.base import LinkError
 from drivers.link.serial import SerialPort
 from firmware_sim.device import Nack
@@ -38,6 +38,7 @@ from gateway.clock import Clock
 from gateway.config_file import examine
 from gateway.scan import scan as walk
 from gateway.scan_ear import dwell_s
+from gateway.scan_finds import harmless
 from gateway.scan_i2c import candidates
 from gateway.scan_places import BusPlace
 from gateway.scan_site import time_zone
@@ -88,7 +89,8 @@ def test_every_part_of_a_street_is_named_and_the_text_is_a_site_file(street: lis
     assert len(sensors) == len(STREET)
     for sensor in sensors:
         on_bus = {"bus", "address"} if sensor["driver"] in ("sen55", "bme280") else {"port"}
-        assert sensor.keys() == {"name", "driver"} | on_bus
+        told = {"serial"} if sensor["driver"] == "sen55" else set()
+        assert sensor.keys() == {"name", "driver"} | on_bus | told
         assert (sensor.get("port") or sensor["bus"]) in " ".join(street)
     assert "NOT SURE" not in result.stdout
     texts = [line for line in result.stdout.splitlines() if line.startswith("#")]
@@ -254,6 +256,52 @@ def test_a_sure_answer_wins_over_one_that_others_give_too(
     monkeypatch.setattr(scan_i2c, "DRIVERS", {driver.name: driver for driver in made})
     (row,) = in_json("--bus", bus({0x77: Part(b"\x07")}))["found"]
     assert (row["driver"], row["sure"], row["alike"]) == ("sharp", True, [])
+
+
+def telling(*words: Command, serial: Callable[[bytes], str] = bytes.hex) -> Driver:
+    return replace(polled("one", b"\x01", b"\x07"), identity=Identity(words, serial))
+
+
+@pytest.mark.parametrize(
+    ("words", "written", "serial"),
+    [
+        ((Command("serial", b"\x02", rx=1),), [b"\x01", b"\x02"], "07"),
+        ((Command("stop", b"\x03"), Command("serial", b"\x02", rx=1)), [b"\x01"], None),
+    ],
+)
+def test_a_part_is_asked_for_its_number_where_that_does_not_disturb_it(
+    monkeypatch: pytest.MonkeyPatch,
+    bus: Callable[[dict[int, Part]], str],
+    words: tuple[Command, ...],
+    written: list[bytes],
+    serial: str | None,
+) -> None:
+    monkeypatch.setattr(scan_i2c, "DRIVERS", {"one": telling(*words)})
+    part = Part(b"\x07")
+    (row,) = in_json("--bus", bus({0x77: part}))["found"]
+    assert (row["serial"], part.written) == (serial, written)
+    assert tomllib.loads(row["block"])["sensor"][0].get("serial") == serial
+
+
+def test_a_part_that_does_not_tell_its_number_is_found_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, bus: Callable[[dict[int, Part]], str]
+) -> None:
+    class Shy(Part):
+        def read(self, n: int, t_s: float) -> bytes:
+            if self.written[-1] == b"\x02":
+                raise Nack("no")
+            return super().read(n, t_s)
+
+    monkeypatch.setattr(scan_i2c, "DRIVERS", {"one": telling(Command("serial", b"\x02", rx=1))})
+    (row,) = in_json("--bus", bus({0x77: Shy(b"\x07")}))["found"]
+    assert (row["driver"], row["sure"], row["serial"]) == ("one", True, None)
+
+
+def test_of_all_parts_that_have_a_number_only_those_are_asked_that_go_on_as_they_are() -> None:
+    asked = {driver.name for driver in DRIVERS.values() if harmless(driver)}
+    silent = {driver.name for driver in DRIVERS.values() if driver.identity} - asked
+    assert silent == {driver.name for driver in DRIVERS.values() if driver.name.startswith("scd4")}
+    assert {"sen55", "sht4x"} <= asked
 
 
 def test_a_bus_that_is_not_there(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from gateway_books import HOUR, NS, T_NS, Post, post
+from gateway_books import HOUR, NS, T_NS, Post, delivered, post
 from typer.testing import CliRunner, Result
 
 from gateway import in_force, wire
@@ -26,19 +26,13 @@ BEGIN = T_NS - 3 * HOUR  # 23:00 in Bucharest: every local period begins behind 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Post]:
     """A day and a third, all delivered: every sort of longer window is among them."""
-    with post(tmp_path_factory.mktemp("whole")) as one:
-        one.run(BEGIN, 33)
-        with one.store() as store:
-            one.deliver(store)
+    with delivered(tmp_path_factory.mktemp("whole"), BEGIN, 33) as one:
         yield one
 
 
 @pytest.fixture
 def two_hours(tmp_path: Path) -> Iterator[Post]:
-    with post(tmp_path) as one:
-        one.run(T_NS, 2)
-        with one.store() as store:
-            one.deliver(store)
+    with delivered(tmp_path, T_NS, 2) as one:
         yield one
 
 

@@ -14,7 +14,7 @@ from window_samples import MINUTE, T_NS, window
 
 from gateway import wire
 from gateway.commit import Committer, Terms
-from gateway.deliveries import Delivery, Reading
+from gateway.deliveries import MOST_ALONE, Delivery, Reading
 from gateway.outbox import Outbox, Outgoing
 from gateway.parcels import MOST_BYTES, packed
 from gateway.publish import OVERHEAD_BYTES
@@ -93,9 +93,22 @@ def test_a_message_larger_than_a_bundle_goes_alone(outbox: Outbox) -> None:
 def test_one_bad_message_does_not_spoil_the_others(outbox: Outbox) -> None:
     own = payloads(outbox, range(1, 4))
     for bad in (b"{}", b'{"v":1}', wire.bundle(own), msgspec.json.encode({"v": 2, "n": 1})):
-        good, why = Reading(1000).unfold(delivery(wire.bundle([own[0], bad, own[2]])))
+        whole = wire.bundle([own[0], bad, own[2]])
+        good, (strange,) = Reading(1000).unfold(delivery(whole))
         assert [one.message.seq for one in good] == [1, 3]
-        assert why.startswith("message 2 of 3: ")
+        assert strange.why.startswith("message 2 of 3: ")
+        assert strange.payload == wire.unbundle(whole)[1]
+
+
+def test_of_many_bad_messages_the_bundle_goes_aside_as_it_came(outbox: Outbox) -> None:
+    (own,) = payloads(outbox, range(1, 2))
+    for n in range(1, MOST_ALONE + 3):
+        whole = wire.bundle([own] + [b'{"v":1}'] * n)
+        good, bad = Reading(1000).unfold(delivery(whole))
+        assert [one.message.seq for one in good] == [1]
+        assert [one.payload for one in bad] == ([b'{"v":1}'] * n if n <= MOST_ALONE else [whole])
+    assert bad[0].why.startswith("message 2 of 6: ")
+    assert bad[0].why.endswith("; and 2 more")
 
 
 @pytest.mark.parametrize(
@@ -111,14 +124,16 @@ def test_one_bad_message_does_not_spoil_the_others(outbox: Outbox) -> None:
     ],
 )
 def test_what_is_no_bundle_is_refused_with_the_reason(payload: bytes, why: str) -> None:
-    good, bad = Reading(1000).unfold(delivery(payload))
+    good, (bad,) = Reading(1000).unfold(delivery(payload))
     assert not good
-    assert why in bad
+    assert why in bad.why
+    assert bad.payload == payload
 
 
 def test_messages_of_another_gateway_are_refused_one_by_one(outbox: Outbox) -> None:
     own = payloads(outbox, range(1, 3))
     other = wire.pack(msgspec.structs.replace(wire.unpack_windows(own[1]), gateway="post-8"))
-    good, bad = Reading(1000).unfold(delivery(wire.bundle([own[0], other])))
+    good, (bad,) = Reading(1000).unfold(delivery(wire.bundle([own[0], other])))
     assert [one.message.seq for one in good] == [1]
-    assert "post-8" in bad
+    assert "post-8" in bad.why
+    assert bad.payload == other

@@ -192,7 +192,7 @@ def _slots(post: Post) -> list[int]:
 def _final(post: Post) -> dict[Any, Any]:
     """Return the last revision of every message that is not too old to be sent.
 
-    Which earlier revisions nobody had seen yet is a matter of the commits, and so is when those of 1970 go by their age.
+    Which earlier revisions nobody had seen yet is a matter of the commits, and so is when those of 1970 go by age.
     """
     messages = kept_messages(post.data, (START_S - 86_400) * NS)
     return {(m["period_s"], m["period"], m["start_ns"]): m for m in messages}

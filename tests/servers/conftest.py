@@ -137,28 +137,33 @@ def mosquitto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     yield from started(make)
 
 
-@pytest.fixture(scope="session")
-def influxd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """An InfluxDB 1.x that keeps everything for ever and tells nobody of it."""
-    program = binary("influxd", "influxdb")
-
-    def make() -> Server:
-        directory, port = tmp_path_factory.mktemp("influxd"), free_port()
-        config = directory / "influxdb.conf"
-        config.write_text(
-            f"""reporting-disabled = true
+def influxd_conf(folder: Path, port: int, *more: str) -> list[str]:
+    """Configure an InfluxDB 1.x that tells nobody of itself, with further lines for its [http]; return its command."""
+    config = folder / "influxdb.conf"
+    config.write_text(
+        f"""reporting-disabled = true
 bind-address = "{Server.host}:{free_port()}"
 [meta]
-dir = "{directory}/meta"
+dir = "{folder}/meta"
 [data]
-dir = "{directory}/data"
-wal-dir = "{directory}/wal"
+dir = "{folder}/data"
+wal-dir = "{folder}/wal"
 [http]
 bind-address = "{Server.host}:{port}"
 """
-        )
+        + "".join(f"{line}\n" for line in more)
+    )
+    return [binary("influxd", "influxdb"), "-config", str(config)]
+
+
+@pytest.fixture(scope="session")
+def influxd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """An InfluxDB 1.x that keeps everything for ever."""
+
+    def make() -> Server:
+        directory, port = tmp_path_factory.mktemp("influxd"), free_port()
         ping = f"http://{Server.host}:{port}/ping"
-        return Server([program, "-config", str(config)], port, directory, lambda: answers(ping))
+        return Server(influxd_conf(directory, port), port, directory, lambda: answers(ping))
 
     yield from started(make)
 

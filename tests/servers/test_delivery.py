@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import bridge_rig
 import msgspec
 import paho.mqtt.client as mqtt
 import pytest
@@ -23,9 +24,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from gateway import wire
 from gateway.bridge import Bridge
-from gateway.bridge import Terms as BridgeTerms
 from gateway.clock import Clock
-from gateway.dead_letters import DeadLetters
 from gateway.outbox import Outbox, Outgoing
 from gateway.publish import Extra, Publisher, Status, Terms
 from gateway.store.base import Key
@@ -174,20 +173,11 @@ def tell(broker: Any, receipt: wire.Receipt | bytes) -> None:
 @contextmanager
 def bridging(broker: Any, folder: Path) -> Iterator[Bridge]:
     """Run a bridge into an embedded store in `folder`."""
-    bridge_terms = BridgeTerms(broker.host, broker.port, "bridge", "bridge", None, None, 60, 100, 1_000_000, 0.05, 1.0)
-    with closing(SqliteStore(folder / "store.db")) as store:
-        bridge = Bridge(bridge_terms, store, DeadLetters(folder / "dead-letters"), Clock())
-        subscribed = threading.Event()
-        bridge._client.on_subscribe = lambda *_: subscribed.set()
-        thread = threading.Thread(target=bridge.run)
-        thread.start()
-        try:
-            assert subscribed.wait(WAIT_S)
-            yield bridge
-        finally:
-            bridge.stop.set()
-            thread.join(WAIT_S)
-        assert not thread.is_alive()
+    with (
+        closing(SqliteStore(folder / "store.db")) as store,
+        bridge_rig.bridging(broker.port, store, folder, host=broker.host, retry_max_s=1.0) as bridge,
+    ):
+        yield bridge
 
 
 # -- PUBACK -------------------------------------------------------------------------------------------------------

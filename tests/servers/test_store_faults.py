@@ -31,7 +31,7 @@ from gateway.store.influx import InfluxV1, InfluxV2
 from gateway.store.lineprotocol import encode
 from gateway.store.open import Reopened, open_store
 from gateway.writing import Writer
-from tests.servers.conftest import Server, answers, binary, free_port, started
+from tests.servers.conftest import Server, answers, free_port, influxd_conf, started
 from tests.store.fake_influx import Reply, Request, running
 
 pytestmark = pytest.mark.servers
@@ -332,26 +332,12 @@ def test_a_database_that_is_not_there_is_asked_for_and_taken_when_it_is_made(inf
 @pytest.fixture(scope="module")
 def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """An InfluxDB that takes no more than 2,000 bytes at once."""
-    program = binary("influxd", "influxdb")
 
     def make() -> Server:
         folder, port = tmp_path_factory.mktemp("strict"), free_port()
-        config = folder / "influxdb.conf"
-        config.write_text(
-            f"""reporting-disabled = true
-bind-address = "127.0.0.1:{free_port()}"
-[meta]
-dir = "{folder}/meta"
-[data]
-dir = "{folder}/data"
-wal-dir = "{folder}/wal"
-[http]
-bind-address = "127.0.0.1:{port}"
-max-body-size = 2000
-"""
-        )
         ping = f"http://127.0.0.1:{port}/ping"
-        return Server([program, "-config", str(config)], port, folder, lambda: answers(ping))
+        command = influxd_conf(folder, port, "max-body-size = 2000")
+        return Server(command, port, folder, lambda: answers(ping))
 
     yield from started(make)
 

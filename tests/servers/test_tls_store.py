@@ -19,7 +19,7 @@ from gateway.store.influx import InfluxV1
 from gateway.store.open import open_store
 from gateway.tls import Credentials, shown
 from gateway.wire import Point
-from tests.servers.conftest import Server, accepts, binary, free_port, started
+from tests.servers.conftest import Server, accepts, binary, free_port, influxd_conf, started
 
 pytestmark = pytest.mark.servers
 T_NS = 1_767_225_600 * 10**9
@@ -37,23 +37,8 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 def influx(folder: Path, crt: Path, key: Path) -> Server:
     port = free_port()
-    config = folder / "influxdb.conf"
-    config.write_text(
-        f"""reporting-disabled = true
-bind-address = "127.0.0.1:{free_port()}"
-[meta]
-dir = "{folder}/meta"
-[data]
-dir = "{folder}/data"
-wal-dir = "{folder}/wal"
-[http]
-bind-address = "127.0.0.1:{port}"
-https-enabled = true
-https-certificate = "{crt}"
-https-private-key = "{key}"
-"""
-    )
-    return Server([binary("influxd", "influxdb"), "-config", str(config)], port, folder, lambda: accepts(port))
+    https = ("https-enabled = true", f'https-certificate = "{crt}"', f'https-private-key = "{key}"')
+    return Server(influxd_conf(folder, port, *https), port, folder, lambda: accepts(port))
 
 
 @pytest.fixture(scope="module")
