@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,12 +18,12 @@ import numpy as np
 
 from drivers.base import Fault, Miss
 from gateway import history
+from gateway.ahead import ChangedError, reading
 from gateway.block import FLAGS, I8, SLOT_COUNTS, Windows
 
 DATABASE = "gateway.db"
 NS = 1_000_000_000
 HOUR_NS = 3600 * NS
-BUSY_S = 10.0
 GONE = ("receipted", "dead", "replaced")
 
 
@@ -127,18 +127,14 @@ def opened(data_dir: Path) -> Iterator[sqlite3.Connection]:
     try:
         if not path.exists():
             raise BooksError(f"there is no {DATABASE} in {data_dir}", "name the site file, or [gateway] data_dir of it")
-        try:
-            db = _connected(path)
-        except sqlite3.OperationalError:
-            with TemporaryDirectory() as folder:
-                for part in data_dir.glob(f"{DATABASE}*"):
-                    if part.name in (DATABASE, f"{DATABASE}-wal"):
-                        shutil.copy(part, folder)
-                with closing(_connected(Path(folder) / DATABASE)) as db:
-                    yield db
-            return
-        with closing(db):
+        with ExitStack() as stack:
+            try:
+                db = stack.enter_context(reading(path))
+            except sqlite3.OperationalError:
+                db = stack.enter_context(_copied(data_dir))
             yield db
+    except ChangedError:
+        raise BooksError(f"{path} has changed while it was read", "do the same once more") from None
     except PermissionError as error:
         raise BooksError(f"{error.filename} cannot be read by this user", "use sudo") from None
     except sqlite3.DatabaseError as error:
@@ -221,13 +217,11 @@ def _fates(sums: dict[str, int], of: str, queued: int) -> Fates:
     return Fates(sums.get(of, 0), receipted, queued, dropped, dead, replaced)
 
 
-def _connected(path: Path) -> sqlite3.Connection:
-    path.open("rb").close()  # SQLite does not tell a lack of rights from anything else
-    uri = f"{path.absolute().as_uri()}?mode=ro"
-    db = sqlite3.connect(uri, uri=True, timeout=BUSY_S, isolation_level=None)
-    try:
-        db.execute("SELECT count(*) FROM meta").fetchone()
-    except BaseException:
-        db.close()
-        raise
-    return db
+@contextmanager
+def _copied(data_dir: Path) -> Iterator[sqlite3.Connection]:
+    with TemporaryDirectory() as folder:
+        for part in data_dir.glob(f"{DATABASE}*"):
+            if part.name in (DATABASE, f"{DATABASE}-wal"):
+                shutil.copy(part, folder)
+        with reading(Path(folder) / DATABASE) as db:
+            yield db

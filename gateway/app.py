@@ -27,6 +27,7 @@ from gateway.config_sensors import SensorConfig
 from gateway.core import Plan
 from gateway.journal import Journal, terms
 from gateway.links import Owners
+from gateway.outbox import opened
 from gateway.outlook import Outlook
 from gateway.plans import plans
 from gateway.polling import BusOwner
@@ -58,7 +59,7 @@ class App:
         self._timeline = Timeline(clock)
         self._alarms = Alarms()
         self._notices = NoticeBoard()
-        self._journal = Journal(config, _plans(config), self._timeline, self._alarms)
+        self._journal = Journal(config, _plans(config), self._timeline, self._alarms, opened)
         self._recorder = Recorder(self._journal.in_hand)
         self._owners = Owners(self._recorder, self._timeline, self._notices)
         self._calibrations = Watch(self._alarms, self._tell_event)

@@ -14,6 +14,7 @@ from pathlib import Path
 log = logging.getLogger(__name__)
 NAME = "ballast"
 FULL = (errno.ENOSPC, errno.EDQUOT)
+LEAST_BYTES = 100_000  # free; with less the disk is as good as full, though commits still write over their log
 
 
 def disk_is_full(error: BaseException) -> bool:
@@ -32,6 +33,11 @@ class Ballast:
         self._enough = floor_bytes + 2 * size_bytes  # so much is free before it is made: then it is not in the way
         self.given_up = size_bytes > 0 and not self._path.exists()
 
+    @property
+    def full(self) -> bool:
+        """Whether somebody must free some space."""
+        return self.given_up or self._free_bytes() < LEAST_BYTES
+
     def make(self) -> bool:
         """Make it, if it is not there and there is room; tell whether it is there. Never raises for want of room."""
         if not self._size:
@@ -40,8 +46,7 @@ class Ballast:
             if self._path.exists() and self._path.stat().st_size == self._size:
                 self.given_up = False
                 return True
-            disk = os.statvfs(self._path.parent)
-            if disk.f_bavail * disk.f_frsize < self._enough:
+            if not self._free_bytes() >= self._enough:
                 return False
             with self._path.open("wb") as file:
                 os.posix_fallocate(file.fileno(), 0, self._size)
@@ -51,6 +56,14 @@ class Ballast:
             return False
         self.given_up = False
         return True
+
+    def _free_bytes(self) -> float:
+        """Ask the file system; not a number where it does not answer: then nothing is made, and nothing is full."""
+        try:
+            disk = os.statvfs(self._path.parent)
+        except OSError:
+            return float("nan")
+        return float(disk.f_bavail * disk.f_frsize)
 
     def give_up(self) -> bool:
         """Remove it; tell whether that has made room."""

@@ -9,7 +9,6 @@ Only the validity is read, with a reader of DER that knows no more than it needs
 from __future__ import annotations
 
 import re
-import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -48,6 +47,8 @@ def validity(der: bytes) -> Validity:
 
 def of_file(path: Path) -> list[Validity]:
     """Read all certificates of a PEM file; raises OSError, and ValueError when it holds none."""
+    import ssl  # not by the check of a configuration that names no certificate: 2 MB
+
     found = [validity(ssl.PEM_cert_to_DER_cert(text)) for text in PEM.findall(path.read_text("ascii", "replace"))]
     if not found:
         raise ValueError("holds no certificate as PEM")

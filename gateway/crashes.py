@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
@@ -13,6 +12,7 @@ from gateway.outbox import Outbox
 from gateway.rawblock import pack
 from gateway.rawread import Position
 from gateway.record import Record
+from gateway.release import version
 from gateway.supervise import Alarms
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class Crashes:
             return
         self._quarantine.mkdir(exist_ok=True)
         (self._quarantine / f"batch-{position.segment}-{position.offset}.raw").write_bytes(pack(records))
-        distrusted = self._distrusted() | {name: version("lamppost")}
+        distrusted = self._distrusted() | {name: version()}
         self._outbox.remember("distrusted", msgspec.json.encode(distrusted).decode())
 
     def distrusted(self) -> frozenset[str]:
@@ -44,7 +44,7 @@ class Crashes:
 
     def _distrusted(self) -> dict[str, str]:
         known: dict[str, str] = msgspec.json.decode(self._outbox.recall("distrusted", "{}"))
-        current = {name: by for name, by in known.items() if by == version("lamppost")}
+        current = {name: by for name, by in known.items() if by == version()}
         for name in current:
             self._alarms.raise_(f"bug {name}", f"our own code fails on {name}: its bad frames are rejected; report it")
         return current

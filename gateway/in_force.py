@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from importlib.metadata import version
 
 import msgspec
 
 from gateway import history
 from gateway.config import Config, to_json
 from gateway.outbox import Outbox
+from gateway.release import version
 
 FACT = "in_force"
 NS = 1_000_000_000
@@ -38,14 +38,14 @@ def rules(config: Config) -> str:
 def begin(outbox: Outbox, config: Config) -> None:
     """Note at the start of a run what is in force, if it is not what was; blocks on the disk."""
     known = read(outbox.db)
-    if known is None or (known.rules, known.version) != (rules(config), version("lamppost")):
+    if known is None or (known.rules, known.version) != (rules(config), version()):
         last_ns = history.last_start_ns(outbox.db)
         note(outbox, config, 0 if last_ns is None else last_ns + config.windows.base_s * NS)
 
 
 def note(outbox: Outbox, config: Config, since_ns: int) -> None:
     """Note with the next commit what is in force from a window on."""
-    fact = InForce(rules(config), version("lamppost"), since_ns)
+    fact = InForce(rules(config), version(), since_ns)
     outbox.note(FACT, msgspec.json.encode(fact).decode())
 
 

@@ -13,7 +13,6 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 from typing import TypeVar
 
 from msgspec.structs import replace
@@ -31,7 +30,7 @@ from gateway.crashes import Crashes
 from gateway.health import status_folder
 from gateway.holding import Hold, Replay, between
 from gateway.in_hand import InHand
-from gateway.outbox import Outbox, SavedState
+from gateway.outbox import Opened, Outbox, SavedState
 from gateway.pending import bounded
 from gateway.rawread import Position
 from gateway.record import ClockRecord, ConfigRecord, Record, RecordKind, encode
@@ -50,13 +49,16 @@ AT_ONCE = 30  # windows that are committed together, where many come at once
 class Journal:
     """The disk's side of one run; `open` and `close` block, the rest may be called from the event loop."""
 
-    def __init__(self, config: Config, plans: dict[str, Plan], timeline: Timeline, alarms: Alarms) -> None:
+    def __init__(
+        self, config: Config, plans: dict[str, Plan], timeline: Timeline, alarms: Alarms, opened: Opened = Outbox
+    ) -> None:
         self._config = config
+        self._opened = opened
         self._plans = plans
         self._timeline = timeline
         self._clock: Clock = timeline.clock
         self._alarms = alarms
-        self._data_dir: Path = config.gateway.data_dir
+        self._data_dir = config.gateway.data_dir
         self._pending: list[Windows] = []  # closed, not yet committed: the disk is full or away
         self._standing = Standing()
         self.in_hand = InHand(status_folder(config.gateway.run_dir, config.gateway.data_dir))
@@ -73,7 +75,7 @@ class Journal:
         self._data_dir.mkdir(parents=True, exist_ok=True)
         of = self._config.outbox
         limits = caps(of.max_mb, of.max_records, of.max_age_days, of.free_floor_mb)
-        self.outbox = Outbox(self._data_dir / "gateway.db", limits)
+        self.outbox = self._opened(self._data_dir / "gateway.db", limits)
         self.ballast = Ballast(self._data_dir, int(of.ballast_mb * MB), limits.floor_bytes)
         self.ballast.make()
         if self.outbox.quarantined:
@@ -117,11 +119,8 @@ class Journal:
             self.outbox.close()
 
     def _new_core(self) -> Core:
-        config = self._config
-        windows = config.windows
-        return Core(
-            {config.hash: self._plans}, windows.base_s, config.gateway.lateness_s, windows.allowed_lateness_s
-        )  # fmt: skip
+        of, known = self._config.windows, {self._config.hash: self._plans}
+        return Core(known, of.base_s, self._config.gateway.lateness_s, of.allowed_lateness_s)
 
     def _restore(self) -> Replay:
         """Put back the saved state; return what must be read again of the raw log."""
@@ -166,9 +165,8 @@ class Journal:
             self._preview.begin(self._config.hash)
             self._preview.distrusted = self.core.distrusted
             self._preview.feed([self._stamped(replace(clock, epoch=0))])
-        config = ConfigRecord(self._config.hash)
         self.take([self._stamped(clock)])
-        self.take([Record(RecordKind.CONFIG, self._clock.mono_ns(), "", encode(config))])
+        self.take([Record(RecordKind.CONFIG, self._clock.mono_ns(), "", encode(ConfigRecord(self._config.hash)))])
 
     # -- records -> windows ------------------------------------------------------------------------------------
 
@@ -207,7 +205,7 @@ class Journal:
             self._alarms.raise_("disk", f"cannot commit: {error}; free some space in {self._data_dir}")
             return []
         self._alarms.clear("disk")
-        if self.ballast.given_up:
+        if self.ballast.full:
             self._alarms.raise_("ballast", f"the disk is nearly full; free some space in {self._data_dir}")
         else:
             self._alarms.clear("ballast")

@@ -8,13 +8,17 @@ one.
 
 from __future__ import annotations
 
+import logging
 import os
+import sqlite3
 import sys
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from gateway import database, history, sums
+from gateway.ahead import Ahead, is_busy
 from gateway.block import Windows
 from gateway.caps import MEMORY, Caps, excess
 from gateway.events import messages_of
@@ -23,11 +27,18 @@ from gateway.marks import Memory
 from gateway.room import CUT, make_room
 from gateway.sums import ACCOUNTS, SLOT_ACCOUNTS, Lost, Outgoing, SavedState, read_account
 
+log = logging.getLogger(__name__)
 __all__ = ["ACCOUNTS", "SLOT_ACCOUNTS", "Outbox", "Outgoing", "SavedState", "read_account"]
 INSERT_MESSAGE = """INSERT INTO message (seq, period_s, start_ns, rev, keys, payload, period, kind)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
 HELD = """SELECT seq, keys, start_ns + period_s * 1000000000, length(payload), kind, sent FROM message
     ORDER BY seq"""
+# In place, where INSERT OR REPLACE would take a row out and put it elsewhere: its index would change with each commit.
+PUT_STATE = """INSERT INTO state (id, config, segment, offset, body) VALUES (1, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE
+    SET config = excluded.config, segment = excluded.segment, offset = excluded.offset, body = excluded.body"""
+PUT_SUM = "INSERT INTO account (name, n) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET n = excluded.n"
+PUT_FACT = """INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value
+    WHERE value != excluded.value"""
 OLDER = "SELECT seq, keys FROM message WHERE period_s = ? AND start_ns = ? AND period = ? AND rev < ?"
 NS = 1_000_000_000
 NAN = float("nan")
@@ -50,6 +61,8 @@ class Outbox(Memory):
     ) -> None:
         super().__init__(caps or Caps(), free_bytes or (lambda: _free_bytes(path.parent)))
         self.db, self.quarantined = database.open_or_begin(path, alone=alone)
+        floor_bytes = self.caps.floor_bytes
+        self._ahead = Ahead(self.db, path, self._free_bytes() - floor_bytes) if alone else None
         self.epoch: str = self._meta("epoch", uuid.uuid4().hex[:12])
         self.next_seq = int(self._meta("next_seq", "1"))
         self._account |= {name: int(n) for name, n in self.db.execute("SELECT name, n FROM account")}
@@ -94,8 +107,9 @@ class Outbox(Memory):
             marks.lost = Lost()  # nothing is lost before a state is saved behind it: the raw log still has it
         outgoing = [*messages, *messages_of(marks.events, self.epoch, self.next_seq + len(messages))]
         low = self._low(outgoing, state)
-        with database.transaction(self.db):
-            self.db.executemany("UPDATE message SET sent = 1 WHERE seq = ?", [(seq,) for seq in marks.sent])
+        with self._ahead.around() if self._ahead else nullcontext(), database.transaction(self.db):
+            sent = [(seq,) for seq in marks.sent if seq not in marks.released]
+            self.db.executemany("UPDATE message SET sent = 1 WHERE seq = ?", sent)
             delivered_s = self._delivery_of(marks.receipt_ns)
             fates = self._taken_out(marks.released, outgoing, now_ns, low)
             for one in windows:
@@ -108,8 +122,7 @@ class Outbox(Memory):
                 account[name] += n
             self._write_account(account)
             if state is not None:
-                write = "INSERT OR REPLACE INTO state (id, config, segment, offset, body) VALUES (1, ?, ?, ?, ?)"
-                self.db.execute(write, state)
+                self.db.execute(PUT_STATE, state)
             if outgoing:
                 self._set_meta("next_seq", str(outgoing[-1].seq + 1))
             for key, value in (marks.notes | dict(facts or {})).items():
@@ -155,7 +168,10 @@ class Outbox(Memory):
         """Fold what is still in memory and close."""
         if self._marks.any:
             self.commit()
-        self.db.close()
+        if self._ahead is not None:
+            self._ahead.close()
+        else:
+            self.db.close()
 
     def remember(self, key: str, value: str) -> None:
         """Keep a small fact of the data directory."""
@@ -187,7 +203,7 @@ class Outbox(Memory):
 
     def _write_account(self, account: Mapping[str, int]) -> None:
         changed = [(name, n) for name, n in account.items() if n != self._account.get(name, 0)]
-        self.db.executemany("INSERT OR REPLACE INTO account (name, n) VALUES (?, ?)", changed)
+        self.db.executemany(PUT_SUM, changed)
 
     def _meta(self, key: str, default: str) -> str:
         value = self.recall(key, "")
@@ -197,7 +213,21 @@ class Outbox(Memory):
         return value
 
     def _set_meta(self, key: str, value: str) -> None:
-        self.db.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", (key, value))
+        self.db.execute(PUT_FACT, (key, value))
+
+
+Opened = Callable[[Path, Caps], Outbox]
+
+
+def opened(path: Path, caps: Caps) -> Outbox:
+    """Open it for the one process that has it for years: alone, or beside somebody who has it open now."""
+    try:
+        return Outbox(path, caps, alone=True)
+    except sqlite3.OperationalError as error:
+        if not is_busy(error):
+            raise
+    log.warning("somebody else has %s open: until the next start commits wear the card more", path)
+    return Outbox(path, caps)
 
 
 def _free_bytes(folder: Path) -> float:

@@ -7,16 +7,21 @@ may use. The checked configuration is handed over as JSON in the file descriptor
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
+
+from gateway.put_off import put_off
 
 if TYPE_CHECKING:
     from gateway.config import Config
 
 CONFIG_ERROR = 2
+# For processes that live for years, unless somebody has set it otherwise: threads share one heap and no pool waits.
+LEAN = MappingProxyType({"MALLOC_ARENA_MAX": "1", "OPENBLAS_NUM_THREADS": "1"})
+UNUSED = ("urllib.request",)  # paho wants it for proxies, which only PySocks could use: 2 MB with what it imports
 
 
 def become(verb: str, site: Path, *, verbose: bool) -> None:
@@ -24,13 +29,17 @@ def become(verb: str, site: Path, *, verbose: bool) -> None:
 
     Returns never; raises ConfigError, OSError.
     """
+    from zoneinfo import TZPATH
+
     from gateway.config import to_json
     from gateway.config_file import load
 
     handed = os.memfd_create("lamppost-config", 0)
     os.write(handed, to_json(load(site)))
     arguments = [sys.executable, "-m", "gateway.service", verb, str(site), str(handed)]
-    os.execv(sys.executable, [*arguments, "--verbose"] if verbose else arguments)  # noqa: S606 - fixed words
+    lean = {**LEAN, "PYTHONTZPATH": os.pathsep.join(TZPATH)}  # or it reads all of Python's build settings to find it
+    environment = {**lean, **os.environ}
+    os.execve(sys.executable, [*arguments, "--verbose"] if verbose else arguments, environment)  # noqa: S606 - fixed words
 
 
 def main(arguments: list[str]) -> int:
@@ -41,6 +50,8 @@ def main(arguments: list[str]) -> int:
     with os.fdopen(handed, "rb") as file:
         file.seek(0)
         config = from_json(file.read())
+    for name in UNUSED:
+        put_off(name)
     os.umask(0o027)  # what is measured, and what waits, is for the service and its group
     _log(verbose="--verbose" in arguments)
     return _run(site, config) if verb == "run" else _bridge(config)
@@ -85,6 +96,8 @@ def _say(what: str, hint: str, code: int = 1) -> int:
 
 def _log(*, verbose: bool) -> None:
     """Log to stderr; under systemd without time stamps, because the journal has its own."""
+    import logging
+
     journal = "JOURNAL_STREAM" in os.environ
     form = "%(levelname)s %(name)s: %(message)s" if journal else "%(asctime)s %(levelname)s %(name)s: %(message)s"
     logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, format=form)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
 from typing import Any
 
 import msgspec
@@ -23,6 +22,7 @@ from gateway.pipeline.fields import Column
 from gateway.polling import BusOwner
 from gateway.publish import Publisher
 from gateway.rawlog import RawLog
+from gateway.release import version
 from gateway.rules_windows import periods
 from gateway.streaming import StreamOwner
 from gateway.vehicles import numbers_of
@@ -60,7 +60,7 @@ class Latest:
 
 def program() -> str:
     """Return the version of this program."""
-    return version("lamppost")
+    return version()
 
 
 def describe(config: Config, plans: Plans, t_ns: int = 0, parts: Mapping[str, str] = NOBODY) -> dict[str, Any]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from gateway.ahead import reading
 from gateway.block import Windows
 from gateway.held import AGAIN, Holdings
 
@@ -101,5 +100,5 @@ def _count(account: dict[str, int], name: str, keys: int, messages: int = 1) -> 
 
 def read_account(path: Path) -> dict[str, int]:
     """Read the sums of a data directory while the gateway may be running, or dead."""
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)) as db:
+    with reading(path) as db:
         return {name: int(n) for name, n in db.execute("SELECT name, n FROM account")}

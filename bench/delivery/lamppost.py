@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from compileall import compile_dir
 from contextlib import closing
 from pathlib import Path
 
@@ -64,6 +65,8 @@ class Lamppost:
     def __init__(self, name: str, folder: Path, card: Card, city: City, timeline: Timeline, *, raw_log: bool) -> None:
         folder.mkdir()
         (folder / "run").mkdir()
+        for package in ("drivers", "gateway"):  # as an installer does; a process that compiles takes 2 MB more
+            compile_dir(ROOT / package, quiet=2)
         self.name, self.card = name, card
         self._city = city
         self._base_s = timeline.base_s

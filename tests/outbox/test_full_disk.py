@@ -60,6 +60,17 @@ def test_it_is_not_made_where_there_is_no_room_for_it(tmp_path: Path) -> None:
     assert not Ballast(tmp_path, 1_000_000, 0).give_up()
 
 
+def test_a_disk_without_room_is_full_also_while_there_is_ballast(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Commits write over their log, and would not notice for an hour."""
+    ballast = Ballast(tmp_path, 1_000_000, 0)
+    assert ballast.make()
+    assert not ballast.full
+    monkeypatch.setattr("gateway.ballast.LEAST_BYTES", 1e18)
+    assert ballast.full
+
+
 def test_a_full_disk_is_told_from_others() -> None:
     assert disk_is_full(full())
     assert disk_is_full(OSError(errno.ENOSPC, "No space left on device"))

@@ -173,12 +173,14 @@ def test_a_post_that_is_never_told_the_time_goes_on_marked(wall: Wall, tmp_path:
 
 
 def test_an_hour_forward_and_back(wall: Wall, tmp_path: Path) -> None:
-    wall.set_right()
+    now_s = time.time()
+    shift_s = 10.25 * 3600 - now_s % 86_400  # to a time of day that has no border of day, evening or night near it
+    wall.set(set_s=now_s + shift_s, synchronised=True)
     with running(tmp_path, 7200.0) as rig:
         rig.wait_for_windows(2)
-        ahead_s = wall.set(by_s=3600)
+        ahead_s = wall.set(by_s=3600) + shift_s
         rig.wait(lambda: rig.windows_from(ahead_s + 1800) >= 2, "windows an hour ahead")
-        back_s = wall.set(by_s=-3600)
+        back_s = wall.set(by_s=-3600) + shift_s
         rig.wait(lambda: rig.windows_from(back_s) - rig.windows_from(ahead_s + 1800) >= 3, "windows behind")
         books = rig.settle()
     assert not books.lost
