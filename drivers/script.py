@@ -7,6 +7,7 @@ by the thread that owns a bus, by the event loop, by `scan`, by a ten-line block
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from functools import partial
 from typing import NamedTuple
 
 from drivers.base import Command, Framer, Inputs, Miss, Options, Script, Tx
@@ -43,6 +44,8 @@ class Answer(NamedTuple):
 
 
 Reply = bytes | Miss
+step_of = partial(tuple.__new__, Step)  # of all its fields in a tuple: what a bus is asked a hundred times a second
+NOT_READY = Miss.NOT_READY
 MAX_SKIPPED = 4  # stale replies before the awaited one; more mean that the line is out of step
 
 
@@ -53,21 +56,24 @@ def converse(script: Script, inputs: Inputs, options: Options) -> Generator[Step
     for command in script:
         tx = _said(command.tx, inputs, options)
         expect = None if command.expect is None else _said(command.expect, inputs, options)
-        reply: Reply = Miss.NOT_READY
+        step = step_of((tx, command.rx, command.wait_s, command.timeout_s, command.settle_s, command.drain))
+        anything, pause_s = expect is None and command.until is None, 0.0 if command.until is None else command.poll_s
+        reply: Reply = NOT_READY
         damaged = b""
         for attempt in range(command.tries):
-            again = attempt > 0 and command.until is not None
-            if again and command.poll_s:
-                yield Step(settle_s=command.poll_s)
-            reply = yield Step(tx, command.rx, command.wait_s, command.timeout_s, command.settle_s, command.drain)
+            if attempt and pause_s:
+                yield Step(settle_s=pause_s)
+            reply = yield step
+            damaged = b""
+            if anything and type(reply) is bytes:  # most replies: there is nothing to look at
+                break
             while _is_stale(expect, reply) and skipped < MAX_SKIPPED:
                 skipped += 1
                 reply = yield Step(b"", command.rx, 0.0, command.timeout_s, command.settle_s)
-            damaged = b""
             if isinstance(reply, Damaged):
                 damaged, reply = reply if expect is None or reply.startswith(expect) else b"", Miss.TIMEOUT
             elif _is_stale(expect, reply) or (isinstance(reply, bytes) and not _satisfied(command, reply)):
-                reply = Miss.NOT_READY
+                reply = NOT_READY
             if isinstance(reply, bytes):
                 break
         if isinstance(reply, Miss):

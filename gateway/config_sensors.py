@@ -168,6 +168,8 @@ class PassagesConfig:
     gap_s: Positive = 0.5  # radar: five missed reports of a part that makes ten a second end a passage
     min_reports: Annotated[int, Ge(1)] = 2  # radar: a single report may be a leaf, or rain
     min_speed_km_h: NotNegative = 8.0  # radar: faster than people walk
+    step_km_h: Positive = 8.0  # radar: of one vehicle between two reports: 11 m/s2 for 0.2 s; more is another vehicle
+    echo_ratio: Annotated[float, Interval(gt=1)] = 10.0  # radar: likewise; a fading echo (Swerling 1) does so 1 in 100
     speed: Literal["median", "max"] = "median"  # radar: of the reports of a vehicle
     azimuth_deg: Annotated[float, Interval(ge=-89, le=89)] = 0.0  # radar: between beam and road, seen from above
     elevation_deg: Annotated[float, Interval(ge=-89, le=89)] = 0.0  # radar: between beam and road, seen from the side

@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from drivers.base import Driver, Poll
+from drivers.base import Channel, Driver, Poll
 from gateway.config import Config
 from gateway.config_errors import Problem, Sources
 from gateway.config_sensors import PassagesConfig, SensorConfig
@@ -23,9 +23,13 @@ if TYPE_CHECKING:
 NS = 1_000_000_000
 RADAR, LIDAR = "radar", "lidar"
 MEASURES = MappingProxyType({RADAR: "speed", LIDAR: "distance"})  # method -> the channel that it goes by
+ECHO = "magnitude"  # the channel of a radar that tells how strong an echo is
 KEYS_OF = MappingProxyType(
     {
-        RADAR: ("gap_s", "min_reports", "min_speed_km_h", "speed", "azimuth_deg", "elevation_deg", "classes_km_h"),
+        RADAR: (
+            "gap_s", "min_reports", "min_speed_km_h", "step_km_h", "echo_ratio", "speed", "azimuth_deg",
+            "elevation_deg", "classes_km_h",
+        ),
         LIDAR: (
             "trigger_samples", "min_samples", "sigma", "depth_m", "rearm_share", "rearm_s", "learn_s", "follow_s",
             "open_m",
@@ -49,7 +53,7 @@ def passages(before: Stages, config: Config, sensor: SensorConfig, driver: Drive
     if said is None or method is None:
         return before
     column = next(i for i, channel in enumerate(before.channels) if channel.name == MEASURES[method])
-    step = _radar(said, column, len(before.channels)) if method == RADAR else _lidar(said, column)
+    step = _radar(said, column, before.channels) if method == RADAR else _lidar(said, column)
     adds = step.channels()
     # A lidar counts 0 in every row that could see; a radar is silent in an empty street, so being alive must do.
     eventful = (method == RADAR or channel == HEADWAY for channel in adds)
@@ -61,10 +65,10 @@ def passages(before: Stages, config: Config, sensor: SensorConfig, driver: Drive
     )
 
 
-def _radar(said: PassagesConfig, column: int, width: int) -> RadarPassages:
+def _radar(said: PassagesConfig, column: int, channels: tuple[Channel, ...]) -> RadarPassages:
     return RadarPassages(
         column,
-        width,
+        len(channels),
         gap_ns=round(said.gap_s * NS),
         longest_ns=round(said.max_s * NS),
         min_reports=said.min_reports,
@@ -73,6 +77,9 @@ def _radar(said: PassagesConfig, column: int, width: int) -> RadarPassages:
         azimuth_deg=said.azimuth_deg,
         elevation_deg=said.elevation_deg,
         classes_km_h=said.classes_km_h,
+        step_m_s=said.step_km_h / KM_H,
+        echo_column=next((i for i, channel in enumerate(channels) if channel.name == ECHO), -1),
+        echo_ratio=said.echo_ratio,
     )
 
 

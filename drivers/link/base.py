@@ -40,8 +40,9 @@ def transfer(exchange: Exchange, sleep: Callable[[float], None], address: int, s
     if not isinstance(step.rx, int):
         raise TypeError("an I2C reply has a known length; rx must be a number of bytes")
     reply: Reply = b""
-    if step.tx and step.rx and not step.wait_s:
-        reply = exchange(address, step.tx, step.rx)
+    if not step.wait_s:
+        if step.tx or step.rx:
+            reply = exchange(address, step.tx, step.rx)
     else:
         if step.tx:
             reply = exchange(address, step.tx, 0)
@@ -49,7 +50,8 @@ def transfer(exchange: Exchange, sleep: Callable[[float], None], address: int, s
             sleep(step.wait_s)
             if step.rx:
                 reply = exchange(address, b"", step.rx)
-    sleep(step.settle_s)
+    if step.settle_s:
+        sleep(step.settle_s)
     return reply
 
 

@@ -263,11 +263,14 @@ def _sensirion(word: bytes) -> int:
 # --- NSRT_mk4
 
 READ_LEQ, READ_WEIGHTING = "110000800000000004000000", "200000800000000001000000"
+READ_MODEL, NSRT = "310000800000000020000000", b"NSRT_mk4_Dev".ljust(32, b"\0")
 
 
 def test_nsrt_setup_reads_the_weighting_and_throws_the_first_leq_away() -> None:
     driver = DRIVERS["nsrt_mk4"]
-    answer, table = say(driver.setup, (READ_WEIGHTING, b"\x01"), (READ_LEQ, bytes.fromhex("0000bc42")))
+    answer, table = say(
+        driver.setup, (READ_MODEL, NSRT), (READ_WEIGHTING, b"\x01"), (READ_LEQ, bytes.fromhex("0000bc42"))
+    )
     assert answer.frame == b"\x01"
     assert all(step.drain for step in table.steps)
     assert driver.decode([bytes.fromhex("00007542")], answer.frame, {}).values.tolist() == [[61.25]]
@@ -275,10 +278,17 @@ def test_nsrt_setup_reads_the_weighting_and_throws_the_first_leq_away() -> None:
 
 def test_nsrt_with_another_weighting_gives_no_laeq() -> None:
     driver = DRIVERS["nsrt_mk4"]
-    answer, _ = say(driver.setup, (READ_WEIGHTING, b"\x02"), (READ_LEQ, bytes(4)))
+    answer, _ = say(driver.setup, (READ_MODEL, NSRT), (READ_WEIGHTING, b"\x02"), (READ_LEQ, bytes(4)))
     decoded = driver.decode([bytes.fromhex("00007542")] * 2, answer.frame, {})
     assert decoded.fault.tolist() == [Fault.DEVICE] * 2
     assert len(decoded.values) == 0
+
+
+def test_nsrt_a_level_that_comes_late_is_no_weighting() -> None:
+    driver, late = DRIVERS["nsrt_mk4"], bytes.fromhex("00007542")
+    behind = [("", Miss.SHORT), (READ_MODEL, NSRT), (READ_WEIGHTING, b"\x01"), (READ_LEQ, bytes(4))]
+    answer, _ = say(driver.setup, (READ_MODEL, (late + NSRT)[:32]), *behind)
+    assert (answer.frame, answer.miss, answer.skipped) == (b"\x01", None, 1)
 
 
 def test_nsrt_reading_is_never_repeated_and_stale_bytes_go_first() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -65,6 +66,12 @@ GROUPS = {
     "one report is none": ([10.0] * 3, [1.0, 3.0, 3.1], 99.0, [3.6]),
     "each direction for itself": ([10.0, -9.0, 10.0, -9.0], [1.0, 1.1, 1.2, 1.3], 99.0, [1.7, 1.8]),
     "at one time": ([10.0, -9.0, 11.0, -8.0], [1.0, 1.0, 1.0, 1.0], 99.0, [1.5, 1.5]),
+    "a step of speed is another vehicle": ([10.0, 10.0, 13.0, 13.0], [1.0, 1.2, 1.4, 1.6], 99.0, [1.7, 2.1]),
+    "hard braking is not": ([14.0, 12.0, 10.0, 8.0], [1.0, 1.2, 1.4, 1.6], 99.0, [2.1]),
+    "one wrong speed does not end a passage": ([10.0, 10.0, 25.0, 10.0, 10.0], [1.0, 1.2, 1.4, 1.6, 1.8], 99.0, [2.3]),
+    "two by turns": ([10.0, 15.0, 10.0, 15.0], [1.0, 1.2, 1.4, 1.6], 99.0, [1.9, 2.1]),
+    "two in each report": ([10.0, 15.0, 10.0, 15.0], [1.0, 1.0, 1.2, 1.2], 99.0, [1.7, 1.7]),
+    "one body of two speeds": ([10.0, 11.0, 10.0, 11.0], [1.0, 1.0, 1.2, 1.2], 99.0, [1.7]),
     "too slow to be one": ([2.2, 2.2, 0.0, -0.1], [1.0, 1.1, 1.2, 1.3], 99.0, []),
     "still there": ([10.0, 10.0], [1.0, 1.2], 1.6999, []),
     "gone at this moment": ([10.0, 10.0], [1.0, 1.2], 1.7, [1.7]),
@@ -84,6 +91,59 @@ def test_reports_that_are_not_used_make_no_vehicle(flag: Flag) -> None:
     (row,) = passages(replace(one, until_ns=START_NS + 9 * NS))
     assert row["on_time"] == pytest.approx(0.4)
     assert passages(replace(one, flag=np.full((3, 1), flag, np.uint8), until_ns=START_NS + 9 * NS)) == []
+
+
+# -- how strong its echo is -------------------------------------------------------------------------------------------
+
+# (speeds, echoes; vehicles); a report every 0.2 s
+ECHOES = {
+    "it comes closer": ([10.0] * 5, [100.0, 150.0, 250.0, 700.0, 2400.0], 1),
+    "it has passed, and another one comes": ([10.0] * 5, [600.0, 900.0, 2400.0, 160.0, 200.0], 2),
+    "it goes away": ([-10.0] * 5, [2400.0, 700.0, 250.0, 150.0, 100.0], 1),
+    "it goes away, and another one comes": ([-10.0] * 5, [400.0, 160.0, 100.0, 2400.0, 900.0], 2),
+    "it fades for a moment": ([10.0] * 5, [600.0, 700.0, 50.0, 800.0, 900.0], 1),
+    "it leaves the beam little by little": ([10.0] * 5, [2400.0, 900.0, 350.0, 150.0, 60.0], 1),
+    "the part does not say": ([10.0] * 5, [600.0, math.nan, 2400.0, math.nan, 100.0], 1),
+    "no strength at all": ([10.0] * 5, [600.0, 0.0, 0.0, -1.0, 600.0], 1),
+    "two peaks of one body": ([10.0, 10.4, 10.0, 10.4], [600.0, 30.0, 700.0, 35.0], 1),
+}  # fmt: skip
+LOUD = replace(RADAR, width=2, echo_column=1)
+
+
+def heard(speeds: Sequence[float], echoes: Sequence[float], at_s: Sequence[float] = ()) -> Block:
+    one = block(speeds, at_s or [1.0 + 0.2 * i for i in range(len(speeds))])
+    flag = np.where(np.isnan(echoes), np.uint8(Flag.MISSING), np.uint8(Flag.GOOD))
+    v = np.column_stack([one.v, np.array(echoes)])
+    flags = np.column_stack([one.flag, flag])
+    return Block(one.t, v, flags, np.zeros(v.shape, np.uint16), one.dur_s, START_NS + 1000 * NS)
+
+
+@pytest.mark.parametrize("case", ECHOES, ids=str)
+def test_the_strength_of_the_echo(case: str) -> None:
+    speeds, echoes, vehicles = ECHOES[case]
+    at_s = [1.0, 1.0, 1.2, 1.2] if "peaks" in case else ()
+    assert len(passages(heard(speeds, echoes, at_s), LOUD)) == vehicles
+
+
+def test_without_its_echo_who_follows_at_the_same_speed_is_not_told_apart() -> None:
+    speeds, echoes, _ = ECHOES["it has passed, and another one comes"]
+    assert len(passages(heard(speeds, echoes), replace(LOUD, echo_column=-1))) == 1
+
+
+def platoon(dice: random.Random, vehicles: int) -> Block:
+    """Vehicles of one speed, 2 s behind each other, whose echoes fade (Swerling 1); the nearest is told, 7 a second."""
+    at_s = [k / 7 for k in range(7 * (2 * vehicles + 6))]
+    pass_s = [6.0 + 2.0 * k for k in range(vehicles)]
+    ahead = [min((12.0 * (p - t) for p in pass_s if 5.0 <= 12.0 * (p - t) <= 40.0), default=0.0) for t in at_s]
+    told = [(t, dice.expovariate(1.0) ** 0.5 * 60_000.0 / m**2) for t, m in zip(at_s, ahead, strict=True) if m]
+    return heard([12.0] * len(told), [echo for _, echo in told], [t for t, _ in told])
+
+
+def test_a_platoon_whose_echoes_fade_is_counted() -> None:
+    """Echoes that fade at the wrong moment hide some of 200 vehicles; without echoes all of them are one."""
+    one = platoon(random.Random(1), 200)
+    assert len(passages(one, LOUD)) == pytest.approx(200, rel=0.1)
+    assert len(passages(one, replace(LOUD, echo_column=-1, longest_ns=10_000 * NS))) == 1
 
 
 # -- what is known of a vehicle --------------------------------------------------------------------------------------
@@ -207,10 +267,11 @@ def test_vehicles_are_summed_by_window() -> None:
 
 # -- laws ------------------------------------------------------------------------------------------------------------
 
-SPEEDS = (10.0, 10.0, 11.0, -9.0, -9.0, 2.0, 0.0, 30.0)
-STEPS_S = (0.1, 0.1, 0.2, 0.0, 0.5, 0.49, 1.0, 3.0, 25.0)
-QUICK = replace(RADAR, width=2, longest_ns=NS, azimuth_deg=10.0)
+SPEEDS = (10.0, 10.0, 10.0, 11.0, 12.5, -9.0, -9.0, 2.0, 0.0, 130.0)  # of the second column: echoes
+STEPS_S = (0.1, 0.1, 0.1, 0.2, 0.0, 0.5, 0.49, 1.0, 3.0, 25.0)
+QUICK = replace(RADAR, width=2, longest_ns=NS, azimuth_deg=10.0, echo_column=1)
 streets = blocks(2, values=SPEEDS, steps_s=STEPS_S)
+busy = blocks(2, values=(10.0, 11.0), steps_s=(0.1, 0.2, 0.6), flags=(Flag.GOOD,))
 
 
 @given(one=streets, cuts=cut_places, cut=cut_place)
@@ -249,31 +310,71 @@ def test_windows_that_close_in_between_change_nothing(one: Block, cuts: list[int
     assert_same(whole, replace(together(outs), until_ns=whole.until_ns))
 
 
-def one_by_one(one: Block, stage: RadarPassages) -> list[tuple[float, float, float]]:
+Report = tuple[int, float, float]  # t, speed, echo (0: none)
+
+
+def may_follow(report: Report, last: Report, stage: RadarPassages) -> float | None:
+    """Say how unlike two reports are, if they can be of one vehicle."""
+    (t, v, echo), (before, was, loud) = report, last
+    known = echo > 0 and loud > 0 and t != before
+    grown = (echo / loud if v > 0 else loud / echo) if known else 1.0
+    if t - before >= stage.gap_ns or v * was < 0 or abs(v - was) > stage.step_m_s or grown < 1 / stage.echo_ratio:
+        return None
+    return abs(v - was) / stage.step_m_s + abs(math.log(grown)) / math.log(stage.echo_ratio)
+
+
+def one_by_one(one: Block, stage: RadarPassages) -> list[tuple[int, float, float]]:
     """Count as one would by hand: (time, speed, on time) of each passage."""
-    found, going = [], {1: [], -1: []}  # type: ignore[var-annotated]
-    columns_ = one.t.tolist(), one.v[:, 0].tolist(), one.flag[:, 0].tolist()
-    rows = [(t, v) for t, v, flag in zip(*columns_, strict=True) if flag in (1, 2, 3)]
-    for way, reports in going.items():
-        own = [(t, abs(v)) for t, v in rows if v * way > 0 and abs(v) >= stage.min_speed_m_s]
-        for i, (t, v) in enumerate(own):
-            reports.append((t, v))
-            over = i + 1 == len(own) or own[i + 1][0] - t >= stage.gap_ns
-            if over:
-                if len(reports) >= stage.min_reports and t + stage.gap_ns <= one.until_ns:
-                    speed = float(np.median([speed for _, speed in reports]))
-                    found.append((t + stage.gap_ns, way * speed, (t - reports[0][0]) / NS))
-                reports.clear()
-    return sorted(found, key=lambda row: (row[0], -row[1]))
+    vehicles: list[list[Report]] = []
+    rows = zip(one.t.tolist(), one.v.tolist(), one.flag.tolist(), strict=True)
+    for t, (v, echo), (flag, echo_flag) in rows:
+        if flag not in (1, 2, 3) or abs(v) < stage.min_speed_m_s:
+            continue
+        report = (t, v, echo if echo_flag in (1, 2, 3) else 0.0)
+        lasts = [[r for r in reports if r[0] == reports[-1][0]][0] for reports in vehicles]  # noqa: RUF015
+        likes = [may_follow(report, last, stage) for last in lasts]
+        best = min((like for like in likes if like is not None), default=None)
+        if best is None:
+            vehicles.append([report])
+        else:
+            vehicles[likes.index(best)].append(report)
+    found = [
+        (reports[-1][0] + stage.gap_ns, float(np.median([v for _, v, _ in reports])), reports[-1][0] - reports[0][0])
+        for reports in vehicles
+        if len(reports) >= stage.min_reports and reports[-1][0] + stage.gap_ns <= one.until_ns
+    ]
+    ordered = sorted(found, key=lambda row: (row[0], row[1] < 0))
+    return [(t, speed, on / NS) for t, speed, on in ordered]
 
 
-@given(one=blocks(1, values=SPEEDS, steps_s=STEPS_S))
+@given(one=blocks(2, values=SPEEDS, steps_s=STEPS_S))
 def test_it_counts_as_one_would_by_hand(one: Block) -> None:
-    stage = replace(RADAR, longest_ns=10_000 * NS)
-    found = [(START_NS + round(row["t"] * NS), row["vehicle_speed"], row["on_time"]) for row in passages(one, stage)]
+    stage = replace(LOUD, longest_ns=10_000 * NS)
+    found = [(START_NS + round(row["t"] * NS), row["vehicle_speed"], row["on_time"]) for row in rows_of_two(one, stage)]
     expected = one_by_one(one, stage)
     assert [row[1:] for row in found] == [row[1:] for row in expected]
     assert all(abs(a[0] - b[0]) < 1000 for a, b in zip(found, expected, strict=True))
+
+
+def rows_of_two(one: Block, stage: RadarPassages) -> list[Row]:
+    _, out = stage.step(stage.initial(), one)
+    return rows_of(out, 2)
+
+
+EARLIER = ("t", "v", "flag", "reason", "fore", "seen")
+
+
+@given(one=streets, cut=cut_place)
+def test_a_state_that_knew_no_vehicles_is_taken_on(one: Block, cut: int) -> None:
+    """Its reports are not lost: with the speeds alone to go by, what follows is what would have come."""
+    stage = replace(QUICK, echo_column=-1, longest_ns=1000 * NS)
+    first, rest = pieces(one, [cut], late=False)
+    state, _ = stage.step(stage.initial(), first)
+    earlier = {name: state[name] for name in EARLIER} | {"origin": np.zeros(2, np.int64)}
+    (_, straight), (_, taken) = stage.step(state, rest), stage.step(earlier, rest)
+    assert_same(straight, taken)
+    for name in ("release", "moved"):
+        getattr(stage, name)(earlier, START_NS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,7 +390,7 @@ def test_a_forgetful_stage_is_caught() -> None:
     stage = Forgetful(**{name: getattr(QUICK, name) for name in QUICK.__dataclass_fields__})
 
     @to_be_caught
-    @given(one=streets, cuts=cut_places)
+    @given(one=busy, cuts=cut_places)
     def law(one: Block, cuts: list[int]) -> None:
         check_cuts(stage, one, cuts)
 

@@ -37,6 +37,9 @@ def _write(name: str, code: int, data: bytes, settle_s: float) -> Command:
 LEQ = _read("read_leq", 0x11, 4)  # since the last time that it was read: reading it starts the next one
 WEIGHTING = _read("read_weighting", 0x20, 1)
 MODEL = _read("read_model", 0x31, 32)
+# Replies have no head: that of an LEQ which came too late would be taken for the weighting, and no reading would count
+# any more. Once it says who it is, nothing is under way.
+IN_STEP = Command("in_step", MODEL.tx, rx=32, timeout_s=0.5, drain=True, tries=3, expect=b"NSRT", keep=False)
 # The first LEQ would cover all the time that nobody asked: it is read and thrown away.
 DISCARD_LEQ = Command("discard_leq", LEQ.tx, rx=4, timeout_s=0.5, drain=True, keep=False)
 
@@ -67,7 +70,7 @@ DRIVER = Driver(
     source="Convergence Instruments, NSRT_mk4_Dev Communication Protocol, February 2025",
     decode=decode,
     bus=Uart((115_200,)),  # USB: any rate will do
-    setup=(WEIGHTING, DISCARD_LEQ),
+    setup=(IN_STEP, WEIGHTING, DISCARD_LEQ),
     commands=MappingProxyType(
         {command.name: command for command in (LEQ, WEIGHTING, MODEL)}
         | {

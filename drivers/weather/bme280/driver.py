@@ -32,6 +32,7 @@ CALIB = np.dtype(
 CALIB_SIZE, DATA_SIZE = CALIB.itemsize, 8
 OSRS = MappingProxyType({1: 1, 2: 2, 4: 3, 8: 4, 16: 5})  # oversampling -> register code
 BMP280_ID, BME280_ID = 0x58, 0x60
+FULL = 0xFFFFF  # of 20 bits
 
 
 def measurement_s(temperature: int, pressure: int, humidity: int) -> float:
@@ -73,7 +74,7 @@ def _read_context(context: bytes) -> tuple[U1, bool, Fault]:
 
 
 def compensate(calibration: U1, data: U1) -> F8:
-    """Compute Cel, Pa, % [n, 3] from u1[n, 33] and u1[n, 8]; skipped is NaN, without a solution is infinite."""
+    """Compute Cel, Pa, % [n, 3] from u1[n, 33] and u1[n, 8]; skipped is NaN, what cannot be is infinite."""
     c = np.ascontiguousarray(calibration).view(CALIB)[:, 0]
     t, p = c["T"].astype(np.float64), c["P"].astype(np.float64)
     b = data.astype(np.int64)
@@ -98,6 +99,7 @@ def compensate(calibration: U1, data: U1) -> F8:
     no_t, no_p, no_h = adc_t == 0x80000, adc_p == 0x80000, adc_h == 0x8000  # no temperature: nothing to correct with
     values = np.column_stack([fine / 5120, pressure, humidity])
     values[np.column_stack([no_t, no_t | no_p, no_t | no_h])] = np.nan
+    values[(adc_t == 0) | (adc_t == FULL)] = np.inf  # no part measures there: it is another one, or none
     return values
 
 
