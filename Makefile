@@ -10,7 +10,7 @@ ARGS ?=
 FULL := --kills 200 --outage-hours 168 --orders 12 --damages 12
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-servers test-system soak test-third-party test-kernel check bench bench-peers fuzz audit format clean
+.PHONY: help setup demo test test-servers test-system soak sim-week test-third-party test-kernel check bench bench-peers fuzz audit format clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -53,10 +53,14 @@ test-servers: $(READY) ## Tests against real mosquitto, InfluxDB 1.x and Victori
 	$(BIN)/pytest -m servers $(ARGS)
 
 test-system: $(READY) ## Whole gateways as processes, killed and cut off, disks full and damaged; QUICK=1 for 8 minutes
-	$(BIN)/pytest -n 2 --dist worksteal -m "not servers" tests/system $(if $(QUICK),,$(FULL)) $(ARGS)
+	$(BIN)/pytest -n 2 --dist worksteal -m "not servers and not slow" tests/system $(if $(QUICK),,$(FULL)) $(ARGS)
+	$(if $(QUICK),,$(BIN)/pytest -m slow tests/system --paced-minutes 60 $(ARGS) || test $$? -eq 5)
 
 soak: $(READY) ## Half an hour of 24 sensors that fail, broker and bridge killed now and then: memory stays flat
 	@$(BIN)/python -m bench.soak --json $(ARGS)
+
+sim-week: $(READY) ## A week of 24 sensors in virtual time, timed: a quarter of an hour on two cores
+	@$(BIN)/python -m bench.week --json $(ARGS)
 
 test-third-party: $(READY) $(THIRD)/.ready ## Other people's drivers against the simulated parts; two minutes
 	THIRD_PARTY=1 THIRD_PARTY_EVIDENCE=docs/evidence/third-party.json $(BIN)/pytest tests/third_party $(ARGS)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import tempfile
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from firmware_sim import ctl, replay
+from firmware_sim import chaos_verb, ctl, replay
 from firmware_sim.kernel import KernelError
 from firmware_sim.kernel import check as check_kernel
 from firmware_sim.scenario import ScenarioError, load_scenario
@@ -23,6 +22,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_
 EXIT_CONFIG = 2
 app.add_typer(ctl.app, name="ctl")
 app.command("replay")(replay.command)
+app.command("chaos")(chaos_verb.command)
 app.command()(virtual)
 app.command()(score)
 
@@ -61,12 +61,7 @@ def run(
     """
 
     def ready(entries: list[Entry]) -> None:
-        if as_json:
-            print(json.dumps({"ports": {entry.name: str(entry.path) for entry in entries}}))
-        else:
-            for entry in entries:
-                print(f"{entry.name}  {entry.what}  {entry.path}")
-        print("ready", flush=True)
+        replay.tell_ready(entries, as_json=as_json)
 
     try:
         plan, clock = load_scenario(scenario), Clock.from_env()

@@ -1,35 +1,59 @@
-"""Check sums as the twins compute them: bit by bit, as the datasheets define them."""
+"""Check sums as the twins compute them: bit by bit, as the datasheets define them.
+
+What the eight bits of a byte do to a CRC is worked out once, for each byte that may stand there.
+"""
 
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Final
 
 SENSIRION_POLYNOMIAL = 0x31
 SENSIRION_INIT = 0xFF
+MODBUS_POLYNOMIAL = 0xA001
 
 
-@lru_cache(maxsize=4096)  # words come again and again
+def _eight_up(crc: int) -> int:
+    """Shift eight bits out at the top (Sensirion)."""
+    for _ in range(8):
+        carry = crc & 0x80
+        crc = (crc << 1) & 0xFF
+        if carry:
+            crc ^= SENSIRION_POLYNOMIAL
+    return crc
+
+
+def _eight_down(crc: int) -> int:
+    """Shift eight bits out at the bottom (Modbus)."""
+    for _ in range(8):
+        crc = crc >> 1 ^ (MODBUS_POLYNOMIAL if crc & 1 else 0)
+    return crc
+
+
+UP: Final = tuple(map(_eight_up, range(256)))
+DOWN: Final = tuple(map(_eight_down, range(256)))
+
+
 def sensirion_crc(word: bytes) -> int:
     """CRC-8 of one 16-bit word, most significant bit first (Sensirion datasheets: CRC(BE EF) = 92)."""
     crc = SENSIRION_INIT
     for byte in word:
-        crc ^= byte
-        for _ in range(8):
-            carry = crc & 0x80
-            crc = (crc << 1) & 0xFF
-            if carry:
-                crc ^= SENSIRION_POLYNOMIAL
+        crc = UP[crc ^ byte]
     return crc
 
 
 def with_crcs(words: bytes) -> bytes:
     """Put its CRC behind each two bytes; the length must be even."""
-    pairs = (words[i : i + 2] for i in range(0, len(words), 2))
-    return b"".join(pair + bytes([sensirion_crc(pair)]) for pair in pairs)
+    out: list[int] = []
+    for high, low in zip(words[::2], words[1::2], strict=True):
+        out += (high, low, UP[UP[SENSIRION_INIT ^ high] ^ low])
+    return bytes(out)
 
 
 def without_crcs(data: bytes) -> bytes | None:
     """Take the CRCs out again; None when one of them is wrong or the length is not a multiple of three."""
+    if not data:
+        return b""
     if len(data) % 3:
         return None
     triples = [data[i : i + 3] for i in range(0, len(data), 3)]
@@ -92,7 +116,5 @@ def modbus_crc(data: bytes) -> bytes:
     """CRC-16 of a Modbus RTU frame as it is sent, low byte first (Modbus over serial line V1.02, 6.2.2)."""
     crc = 0xFFFF
     for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0xA001 if crc & 1 else 0)
+        crc = DOWN[(crc ^ byte) & 0xFF] ^ crc >> 8
     return crc.to_bytes(2, "little")

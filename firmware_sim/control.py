@@ -11,15 +11,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import fields
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
 from firmware_sim.device import NEVER_S
-from firmware_sim.faults import EVERYTHING, KINDS, NACK, UNPLUG, Fault, Target, Trouble, Witness, objections
+from firmware_sim.fault_rules import objections
+from firmware_sim.faults import BY_HAND, EVERYTHING, NACK, TIMES, UNPLUG, Fault, Target, Trouble, Witness
 from firmware_sim.holds import KNOWN, QUANTITIES, WAYS, Hands, Hold, Holds
 from firmware_sim.plug import BusPlug
 from firmware_sim.ports import Port
@@ -30,7 +30,6 @@ from firmware_sim.truth import Timeline
 CONTROL = "control.sock"
 WATCH_S = 0.5
 FIRST_NUMBER = 1000  # of faults that no file has
-TIMES: Final = tuple(field.name for field in fields(Fault)[3:])
 Request = Mapping[str, Any]
 Sufferer = tuple[Target, list[Trouble]]
 
@@ -138,14 +137,15 @@ class Desk:
 
     def _fault(self, request: Request) -> dict[str, Any]:
         on, kind = request.get("on"), request.get("kind")
-        if kind not in KINDS:
-            raise ControlError(f"unknown fault {kind!r}", _meant(kind, KINDS))
+        if kind not in BY_HAND:
+            raise ControlError(f"unknown fault {kind!r}", _meant(kind, BY_HAND))
         targets = [target for target, _troubles in self._sufferers]
         if on != EVERYTHING and on not in (names := {target.name for target in targets}):
             raise ControlError(f"there is no {on!r} in this scenario", _meant(on, (*sorted(names), EVERYTHING)))
         times = {key: _number(request, key) for key in TIMES if key in request}
         since_s = self._timeline.now_s() - self._start_s
-        fault = Fault(str(on), kind, self._next_number, **{**times, "from_s": since_s + times.get("from_s", 0.0)})
+        times["from_s"] = since_s + times.get("from_s", 0.0)
+        fault = Fault(str(on), kind, self._next_number, **times)  # type: ignore[arg-type]
         by_hand = kind == UNPLUG and not times.keys() & {"every_s", "mean_every_s"}  # until somebody plugs it in
         for key, what, hint in objections(fault):
             if not (by_hand and key == "for_s"):

@@ -1,28 +1,45 @@
-"""What goes wrong between a part and its host: seeded, on a schedule, and written down with the truth.
+"""What goes wrong, with a part or around all of them: seeded, on a schedule, and written down with the truth.
 
-A fault is put around a twin, which knows nothing of it. Each kind, and what the truth file says of it, stands in
-docs/reference/simulator-faults.md.
+A fault of a part is put around its twin, which knows nothing of it. Each kind, and what the truth file says of it,
+stands in docs/reference/simulator-faults.md; what cannot be meant, in firmware_sim/fault_rules.py.
 """
 
 from __future__ import annotations
 
-import math
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
 
 import numpy as np
 
 from firmware_sim.device import NEVER_S
 
 SILENT, UNPLUG, NACK, POWER_CYCLE = "silent", "unplug", "nack", "power_cycle"
-CRC_FLIP, BIT_FLIP, BYTE_LOSS, GARBAGE, STUCK, LATE_REPLY = (
-    "crc_flip", "bit_flip", "byte_loss", "garbage", "stuck", "late_reply",
+CRC_FLIP, BIT_FLIP, BYTE_LOSS, GARBAGE, STUCK, LATE_REPLY, FRAME_SPLIT, BABBLE = (
+    "crc_flip", "bit_flip", "byte_loss", "garbage", "stuck", "late_reply", "frame_split", "babble",
 )  # fmt: skip
-KINDS = (SILENT, UNPLUG, NACK, POWER_CYCLE, STUCK, BIT_FLIP, CRC_FLIP, BYTE_LOSS, GARBAGE, LATE_REPLY)
+DRIFT, SATURATION, WRONG_DEVICE = "drift", "saturation", "wrong_device"
+DOWN, FULL, STEP, KILL = "down", "full", "step", "kill"
+BY_HAND = (
+    SILENT, UNPLUG, NACK, POWER_CYCLE, STUCK, BIT_FLIP, CRC_FLIP, BYTE_LOSS, GARBAGE, LATE_REPLY, FRAME_SPLIT, BABBLE,
+)  # fmt: skip
+KINDS = (*BY_HAND, DRIFT, SATURATION, WRONG_DEVICE)  # of parts; the last three are made with the part
+BROKER, STORE, DISK, CLOCK, GATEWAY, BRIDGE = "broker", "store", "disk", "clock", "gateway", "bridge"
+# what goes wrong outside the sensors, and with whom
+OUTSIDE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {DOWN: (BROKER, STORE), FULL: (DISK,), STEP: (CLOCK,), KILL: (GATEWAY, BRIDGE, BROKER)}
+)
 DARK = (UNPLUG, POWER_CYCLE)  # the part has no power meanwhile
+MOMENTARY = (POWER_CYCLE, KILL)  # without `for_s` over in a moment, and not for ever
+UNASKED = (FRAME_SPLIT, BABBLE)  # only on a serial port: a part of a bus speaks when it is clocked, and not longer
+BENT = (DRIFT, SATURATION)  # the quantity is wrong, and what is said of it is right
 EVERYTHING = "*"
-DELAY_S = 1.5
+DELAYS_S: Final[Mapping[str, float]] = MappingProxyType({LATE_REPLY: 1.5, FRAME_SPLIT: 0.3})
+TIMES: Final = ("from_s", "for_s", "every_s", "mean_every_s", "probability", "delay_s")
+NUMBERS: Final = (*TIMES, "per_h", "by_s")
+WORDS: Final = ("quantity", "device")
 
 Witness = Callable[[float, str, Mapping[str, object]], None]
 """Told (t_s, kind, details) of whatever a fault does."""
@@ -40,7 +57,16 @@ class Fault:
     every_s: float | None = None
     mean_every_s: float | None = None
     probability: float | None = None
-    delay_s: float = DELAY_S
+    delay_s: float | None = None
+    per_h: float | None = None  # of a drift, in the unit of its quantity
+    by_s: float | None = None  # of a step of the clock
+    quantity: str = ""  # that drifts or is saturated; a name of firmware_sim.holds
+    device: str = ""  # the wrong one
+
+    @property
+    def pause_s(self) -> float:
+        """How late a reply is, or the second half of a frame."""
+        return DELAYS_S.get(self.kind, 0.0) if self.delay_s is None else self.delay_s
 
     @property
     def lasting(self) -> bool:
@@ -58,7 +84,7 @@ class Fault:
         while self.every_s is not None:
             yield begin_s, begin_s + for_s
             begin_s += self.every_s
-        if self.kind == POWER_CYCLE or self.for_s is not None:
+        if self.kind in MOMENTARY or self.for_s is not None:
             yield begin_s, begin_s + for_s
         else:
             yield begin_s, NEVER_S
@@ -80,7 +106,9 @@ class Target:
             return fault.on == self.name or (fault.on == EVERYTHING and self.sort in ("uart", "line", "bus"))
         if self.sort in ("line", "bus") or (fault.kind == NACK and self.sort != "part"):
             return False
-        if fault.kind == GARBAGE and fault.on == self.place and self.sort == "unit":
+        if fault.kind in UNASKED and self.sort == "part":
+            return False
+        if fault.kind in (GARBAGE, BABBLE) and fault.on == self.place and self.sort == "unit":
             return self.first  # the wire is noisy once, not once for every unit
         return fault.on in (self.name, self.place, EVERYTHING)
 
@@ -95,10 +123,16 @@ class Trouble:
         self.coin = _rng(seed, fault.number, f"what {name}")
         self._witness = witness
         self.armed = False
+        self.note: Callable[[float], Mapping[str, object]] = lambda _t_s: {}  # what to say at begin and end
         whose = name if fault.on == EVERYTHING else fault.on  # the parts of one line or bus suffer together
         self._spans = fault.spans(_rng(seed, fault.number, f"when {whose}"), start_s)
         self._begin_s, self._end_s = next(self._spans)
         self._counted = (0, 0)
+
+    @property
+    def since_s(self) -> float:
+        """When it began, while it is in force."""
+        return self._begin_s
 
     @property
     def next_s(self) -> float:
@@ -114,9 +148,10 @@ class Trouble:
                 self.begun += 1
                 self._counted = (self.hits, self.lost)
                 self.armed = not self.fault.lasting
-            if self.fault.lasting or self.kind == POWER_CYCLE:
+            if self.fault.lasting or self.kind in MOMENTARY or self.kind == STEP:
                 hits, lost = self.hits - self._counted[0], self.lost - self._counted[1]
-                self._tell(at_s, "begin" if begins else "end", {} if begins else {"hits": hits, "lost": lost})
+                counts = {} if begins else {"hits": hits, "lost": lost}
+                self._tell(at_s, "begin" if begins else "end", {**counts, **self.note(at_s)})
             if not begins:
                 self._begin_s, self._end_s = next(self._spans, (NEVER_S, NEVER_S))
             yield at_s, begins
@@ -149,30 +184,6 @@ class Trouble:
 
     def _tell(self, t_s: float, event: str, notes: Mapping[str, object]) -> None:
         self._witness(t_s, self.kind, {"id": self.fault.number, "event": event, **notes})
-
-
-def objections(fault: Fault) -> Iterator[tuple[str, str, str]]:
-    """Yield (key, what is wrong, hint) for whatever cannot be meant."""
-    for key in ("for_s", "every_s", "mean_every_s", "delay_s"):
-        value = getattr(fault, key)
-        if value is not None and not 0.0 < value < math.inf:
-            yield key, f"{value} is not a time", "write a number of seconds above 0"
-    if not 0.0 <= fault.from_s < math.inf:
-        yield "from_s", f"{fault.from_s} is not a time", "write seconds since the start, 0 or more"
-    if fault.probability is not None and not 0.0 < fault.probability <= 1.0:
-        yield "probability", f"{fault.probability} is not one", "write a number above 0, up to 1"
-    if fault.every_s is not None and fault.mean_every_s is not None:
-        yield "mean_every_s", "every_s is there already", "keep one of the two"
-    if fault.every_s is not None and fault.for_s is not None and fault.for_s >= fault.every_s:
-        yield "for_s", "is not shorter than every_s", "leave every_s out if the fault shall stay for ever"
-    if fault.probability is not None and not fault.lasting:
-        yield "probability", "one message at a time is struck already", "add for_s, or leave every_s out"
-    if fault.probability is not None and fault.kind in DARK:
-        yield "probability", f"{fault.kind} does not wait for messages", "use every_s or mean_every_s"
-    if fault.kind == UNPLUG and not fault.lasting:
-        yield "for_s", "is missing", "say for how long the plug is out"
-    if fault.delay_s != DELAY_S and fault.kind != LATE_REPLY:
-        yield "delay_s", f"means nothing to {fault.kind}", "it belongs to late_reply"
 
 
 def _rng(seed: int, number: int, what: str) -> np.random.Generator:

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 
@@ -90,12 +90,24 @@ class Holds:
         """Return what a method of the street says while these hold."""
         for name, hold in sorted(self.by_quantity.items(), key=lambda item: KNOWN.index(item[0])):
             if QUANTITIES[name].method == method:
-                x = _particles(x, name, hold, t_s) if method == PARTICLES else hold.on(x, t_s)
+                x = changed(x, hold, t_s)
         return x
 
     def has(self, method: str) -> bool:
         """Tell whether a method is concerned."""
         return any(QUANTITIES[name].method == method for name in self.by_quantity)
+
+
+class Changes(Protocol):
+    """What makes another street of one: it may change at any time."""
+
+    def apply(self, method: str, x: Any, t_s: Any) -> Any:
+        """Return what a method of the street says in place of `x` at `t_s`; both may be arrays."""
+        ...
+
+    def has(self, method: str) -> bool:
+        """Tell whether a method is concerned now."""
+        ...
 
 
 @dataclass(slots=True)
@@ -120,7 +132,7 @@ class Hands:
         return heard
 
 
-def held(street: Street, holds: Holds) -> Street:
+def held(street: Street, holds: Changes) -> Street:
     """Return the street as it is while `holds` hold; they may change at any time, and held streets be held again."""
     base = type(street)
     methods = {QUANTITIES[name].method for name in KNOWN}
@@ -130,17 +142,17 @@ def held(street: Street, holds: Holds) -> Street:
     return made
 
 
-def _asks(base: type[Street], name: str, holds: Holds) -> Callable[[Any, Any], Any]:
+def _asks(base: type[Street], name: str, holds: Changes) -> Callable[[Any, Any], Any]:
     original = getattr(base, name)
 
     def method(self: Any, t_s: Any) -> Any:
         x = original(self, t_s)
-        return holds.apply(name, x, t_s) if holds.by_quantity else x
+        return holds.apply(name, x, t_s) if holds.has(name) else x
 
     return method
 
 
-def _leq(base: type[Street], holds: Holds) -> Callable[[Any, float, float], float]:
+def _leq(base: type[Street], holds: Changes) -> Callable[[Any, float, float], float]:
     """Integrate the held level where the street would take a short cut."""
     original = base.laeq_db
 
@@ -155,11 +167,16 @@ def _leq(base: type[Street], holds: Holds) -> Callable[[Any, float, float], floa
     return laeq_db
 
 
-def _particles(air: Particles, name: str, hold: Hold, t_s: float) -> Particles:
-    """Change one size: what is larger stays on top of it, and what is smaller keeps its share."""
-    before = getattr(air, name)
+def changed(x: Any, hold: Hold, t_s: Any) -> Any:
+    """Return what a method says while a hold is on.
+
+    Of particles one size: what is larger stays on top of it, and what is smaller keeps its share.
+    """
+    if not isinstance(x, Particles):
+        return hold.on(x, t_s)
+    before: float = getattr(x, hold.quantity)
     after = hold.on(before, t_s)
-    at = Particles._fields.index(name)
+    at, air = Particles._fields.index(hold.quantity), x
     share = after / before if before else 0.0
     smaller = [x * share for x in air[:at]]
     return Particles._make([*smaller, after, *(x + after - before for x in air[at + 1 :])])

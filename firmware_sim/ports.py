@@ -44,16 +44,18 @@ class Line:
 
     def update(self, t_s: float) -> tuple[bytes, float]:
         """Let every unit say what it wants to say by itself."""
-        said = [unit.update(t_s) for unit in self._units]
-        return self._mix([piece for piece, _next_s in said], t_s), min(
-            (next_s for _piece, next_s in said), default=NEVER_S
-        )
+        said, wanted_s = list[bytes](), NEVER_S
+        for unit in self._units:
+            piece, next_s = unit.update(t_s)
+            said.append(piece)
+            wanted_s = min(wanted_s, next_s)
+        return self._mix(said, t_s), wanted_s
 
     def _mix(self, said: Sequence[bytes], t_s: float) -> bytes:
         """Two drivers that speak at once pull the pair to a mixture of both; one alone is heard by the others."""
-        speakers = [k for k, piece in enumerate(said) if piece]
-        if not speakers:
+        if not any(said):
             return b""
+        speakers = [k for k, piece in enumerate(said) if piece]
         mixed = bytearray(max(said, key=len))
         for k in speakers:
             mixed = bytearray(a & b for a, b in zip_longest(mixed, said[k], fillvalue=0xFF))

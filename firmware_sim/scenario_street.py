@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import difflib
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields, replace
 from types import MappingProxyType
 from typing import Final
 
@@ -43,34 +42,6 @@ def read_episodes(document: Mapping[str, object], tell: Tell) -> tuple[Episode, 
         tell("street.event", "must be an array of tables", "write [[street.event]]")
         return ()
     return tuple(_episode(table, f"street.event[{i}]", tell) for i, table in enumerate(tables))
-
-
-@dataclass(frozen=True, slots=True)
-class Outage:
-    """One [[outage]]: the store cannot be reached, in virtual time; seconds since the start."""
-
-    from_s: float
-    for_s: float
-
-
-def read_outages(tables: Sequence[tuple[str, Mapping[str, object]]], tell: Tell) -> tuple[Outage, ...]:
-    """Read `[[outage]]`; tell every problem."""
-    out = []
-    for where, table in tables:
-        for key in [key for key in table if key not in NUMBERS[:2]]:
-            tell(f"{where}.{key}", "unknown key", _hint(key, NUMBERS[:2]))
-        if "for_s" not in table:
-            tell(f"{where}.for_s", "is missing", "write for_s = 3600")
-        numbers = {
-            "from_s": 0.0,
-            "for_s": 1.0,
-            **_numbers({k: table[k] for k in NUMBERS[:2] if k in table}, where, tell),
-        }
-        for key in ("from_s", "for_s"):
-            if not 0.0 <= numbers[key] < math.inf:
-                tell(f"{where}.{key}", f"{numbers[key]} is not a time", "write a number of seconds")
-        out.append(Outage(**numbers))
-    return tuple(out)
 
 
 def sense_of(options: Mapping[str, object]) -> Sense:

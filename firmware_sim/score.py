@@ -2,6 +2,9 @@
 
 Windows that lie wholly within the truth are compared, one with one: hourly ones, or minutes where there is no whole
 hour. Levels are compared as energies, vehicles as counts, speeds as means and v85 of the same window.
+
+No store tells when a window arrived in it. The gateway does: with each receipt, which it gets when the store has
+written, it notes how long that was after the window's end, and keeps the last day of it in its database.
 """
 
 from __future__ import annotations
@@ -15,6 +18,9 @@ from typing import Any, Final
 
 import msgspec
 
+from gateway import accounts
+from gateway.last_day import Delay, LastDay
+from gateway.outlook import FACT
 from gateway.store.base import Store
 from gateway.wire import Point
 
@@ -95,6 +101,7 @@ class Score:
     capture: Mapping[str, float]
     behind_s: float  # from the end of the newest window in the store to the end of the truth
     windows: int  # of the ledger
+    delivery: Delay | None = None  # from the end of a window to the receipt; None: nobody was asked, or knows
 
     @property
     def whole(self) -> float:
@@ -123,6 +130,13 @@ def read_truth(path: Path) -> Truth:
     return truth
 
 
+def delivery(data_dir: Path) -> Delay | None:
+    """Return how long windows took from their end into the store, in the last day of a gateway; raise BooksError."""
+    with accounts.opened(data_dir) as db:
+        row = db.execute("SELECT value FROM meta WHERE key = ?", (FACT,)).fetchone()
+    return LastDay(str(row[0])).delay() if row else None
+
+
 def score(truth: Truth, store: Store, gateway: str = "") -> Score:
     """Compare; raise ScoreError when there is no window to compare, StoreError when the store cannot be read."""
     first_s, last_s = min(truth.minutes), max(truth.minutes) + MINUTE_S
@@ -140,8 +154,9 @@ def score(truth: Truth, store: Store, gateway: str = "") -> Score:
 def limits(found: Score, allowed: Mapping[str, float], left_out: Collection[str] = ()) -> list[str]:
     """Say which limits were passed: `count` in %, `speed` and `v85` in km/h, `laeq` in dB, `pm` in ug/m3, `capture`.
 
-    The worst window counts for speeds and levels, the bias for counts, the root mean square for particles. What is
-    `left_out`, as `sensor.what`, may be as far off as it likes: a radar that sees a platoon as one vehicle.
+    And `latency` in s. The worst window counts for speeds and levels, the bias for counts, the root mean square for
+    particles, and 95 of 100 windows for latency. What is `left_out`, as `sensor.what`, may be as far off as it likes: a
+    radar without magnitudes, which sees a platoon as one vehicle.
     """
     measures: dict[str, tuple[str, Callable[[Error], float]]] = {
         "count": ("vehicles", lambda one: abs(one.bias)),
@@ -161,6 +176,11 @@ def limits(found: Score, allowed: Mapping[str, float], left_out: Collection[str]
     if (least := allowed.get("capture")) is not None:
         poor = [(name, share) for name, share in found.capture.items() if share < least]
         out += [f"{name} capture: {share:.4f}, less than {least:g}" for name, share in poor]
+    if (longest_s := allowed.get("latency")) is not None:
+        if found.delivery is None:
+            out.append("no gateway tells when windows arrived")
+        elif found.delivery.p95_s > longest_s:
+            out.append(f"latency: {found.delivery.p95_s:.1f} s, more than {longest_s:g}")
     return out
 
 
@@ -175,11 +195,21 @@ def table(found: Score) -> Iterator[str]:
     worst = sorted(found.capture.items(), key=lambda item: item[1])[:3]
     yield f"capture {found.whole:.4f}, least: " + ", ".join(f"{name} {share:.3f}" for name, share in worst)
     yield f"newest window ends {found.behind_s:.0f} s before the truth"
+    yield from _arrival(found.delivery)
+
+
+def _arrival(delay: Delay | None) -> Iterator[str]:
+    if delay is None:
+        yield "when a window arrived, no store tells: give --data-dir"
+        return
+    yield f"from the end of a window into the store, of {delay.n}:"
+    yield f"  p50 {delay.median_s:.1f} s, p95 {delay.p95_s:.1f} s, longest {delay.longest_s:.1f} s"
 
 
 def as_dict(found: Score) -> dict[str, Any]:
     """Return it for `--json`."""
-    return {**msgspec.to_builtins(found), "capture_mean": found.whole}
+    told = None if found.delivery is None else found.delivery._asdict()
+    return {**msgspec.to_builtins(found), "capture_mean": found.whole, "delivery": told}
 
 
 Row = tuple[str, str, str, int, Mapping[str, float]]  # sensor, channel, unit, start in seconds, fields

@@ -61,7 +61,7 @@ def virtual(
         print(json.dumps({**counts, "took_s": round(took_s, 2), "store": str(store), "truth": str(truth)}))
         return
     print(f"{totals.seconds:.0f} s in {took_s:.1f} s: {totals.records} records, {totals.points} points")
-    print(f"firmware-sim score {truth} {store}")
+    print(f"firmware-sim score {truth} {store} --data-dir {place / 'gateway'}")
 
 
 def _simulate(
@@ -98,6 +98,12 @@ def score(
     max_laeq: Annotated[float | None, typer.Option(metavar="DB", help="Of an LAeq.")] = None,
     max_pm: Annotated[float | None, typer.Option(metavar="UG/M3", help="Of PM2.5, root mean square.")] = None,
     min_capture: Annotated[float | None, typer.Option(metavar="SHARE", help="Of each sensor, 0 to 1.")] = None,
+    max_latency: Annotated[
+        float | None, typer.Option(metavar="S", help="From a window's end into the store, of 95 in 100.")
+    ] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Of the gateway, which knows when windows arrived. Default: of the site file.")
+    ] = None,
     leave_out: Annotated[
         list[str] | None, typer.Option(metavar="SENSOR.WHAT", help="No limit for this one, such as radar.vehicles.")
     ] = None,
@@ -106,18 +112,30 @@ def score(
 
     Ends with 1 when a limit that was given is passed, with 2 when there is nothing to compare.
     """
-    from firmware_sim.score import ScoreError, as_dict, limits, read_truth, table
+    from firmware_sim.score import ScoreError, as_dict, delivery, limits, read_truth, table
     from firmware_sim.score import score as compare
+    from gateway.accounts import BooksError
     from gateway.store.base import StoreError
 
-    given = {"count": max_count, "speed": max_speed, "v85": max_v85, "laeq": max_laeq, "pm": max_pm}
+    given = {
+        "count": max_count,
+        "speed": max_speed,
+        "v85": max_v85,
+        "laeq": max_laeq,
+        "pm": max_pm,
+        "latency": max_latency,
+    }
     allowed = {name: most for name, most in {**given, "capture": min_capture}.items() if most is not None}
     try:
-        known, opened = read_truth(truth), _store(store)
+        known, (opened, of) = read_truth(truth), _store(store)
         try:
             found = compare(known, opened)
         finally:
             opened.close()
+        if books := data_dir or of:
+            found = replace(found, delivery=delivery(books))
+    except BooksError as error:
+        _fail(f"{error}; {error.hint}", EXIT_CONFIG)
     except (ScoreError, StoreError, OSError) as error:
         _fail(str(error), EXIT_CONFIG)
     passed = limits(found, allowed, leave_out or ())
@@ -129,8 +147,10 @@ def score(
         raise typer.Exit(EXIT_BEYOND)
 
 
-def _store(path: Path) -> Store:
+def _store(path: Path) -> tuple[Store, Path | None]:
+    """Open a store; return with it the data directory of the gateway of a site file, if that is on this machine."""
     if path.suffix == ".toml":
+        from gateway.accounts import DATABASE
         from gateway.config_errors import ConfigError
         from gateway.config_file import load
         from gateway.store.open import open_store
@@ -139,10 +159,11 @@ def _store(path: Path) -> Store:
             config = load(path)
         except ConfigError as error:
             _fail(str(error), EXIT_CONFIG)
-        return open_store(config.store, config.bridge, read_only=True)
+        books = config.gateway.data_dir
+        return open_store(config.store, config.bridge, read_only=True), books if (books / DATABASE).exists() else None
     from gateway.store.sqlite import SqliteStore
 
-    return SqliteStore(path, read_only=True)
+    return SqliteStore(path, read_only=True), None
 
 
 def _start_s(text: str) -> int:

@@ -12,30 +12,24 @@ import gc
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from firmware_sim.outside import Outside
 from firmware_sim.scenario import Scenario, ScenarioError
 from firmware_sim.simulation import World, populate
 from firmware_sim.street_truth import MINUTE_S, Detail, lines
 from firmware_sim.truth import HeldTruth
-from firmware_sim.virtual_crew import START_NS, Crew, Helper, News, halves, missing
-from gateway import wire
+from firmware_sim.virtual_crew import START_NS, Crew, Helper, halves, missing
+from firmware_sim.virtual_post import Post, Totals, TroubledPost, opened
 from gateway.acquire import NS
-from gateway.board import Posted, Source
-from gateway.commit import Committer
 from gateway.config import Config
-from gateway.core import Core
-from gateway.journal import terms
 from gateway.links import group
-from gateway.outbox import Outbox
-from gateway.plans import plans
-from gateway.record import ClockRecord, Record, RecordKind, Tick, encode
-from gateway.store.sqlite import SqliteStore
+from gateway.record import Record, RecordKind, Tick, encode
 from gateway.supervise import CHANCE
 
-STORE_EVERY = 30  # commits: what is written together costs one transaction
+__all__ = ["STORE", "TRUTH", "Plan", "Totals", "run"]
 YOUNG = 50_000  # objects until the collector looks for cycles; there are hardly any
 STORE, TRUTH = "store.db", "truth.jsonl"
 
@@ -57,68 +51,6 @@ class Plan:
     def begin_s(self) -> int:
         """When the scenario began, UTC."""
         return self.start_s - self.skip_s
-
-    def is_away(self, t_s: float) -> bool:
-        """Tell whether the store cannot be reached at a time, UTC."""
-        since_s = t_s - self.begin_s
-        return any(one.from_s <= since_s < one.from_s + one.for_s for one in self.scenario.outages)
-
-
-@dataclass(slots=True)
-class Totals:
-    """What a run made."""
-
-    seconds: float = 0.0
-    records: int = 0
-    windows: int = 0
-    messages: int = 0
-    points: int = 0
-    most_held: int = 0  # messages that waited for the store at once
-
-
-@dataclass(slots=True)
-class Post:
-    """The gateway from the records on."""
-
-    core: Core
-    committer: Committer
-    outbox: Outbox
-    store: SqliteStore
-    totals: Totals = field(default_factory=Totals)
-    waiting: list[wire.Point] = field(default_factory=list)
-    commits: int = 0
-
-    def feed(self, records: list[Record], *, away: bool = False) -> None:
-        """Feed records, commit what has closed, and deliver it unless the store is away."""
-        self.totals.records += len(records)
-        closed = self.core.feed(records)
-        if not closed:
-            return
-        self.totals.windows += len(self.committer.commit(closed, self.core, 0, 0))
-        self.totals.most_held = max(self.totals.most_held, len(self.outbox))
-        if away:
-            return
-        seqs = list(self.outbox.unsent)
-        for seq in seqs:
-            payload = self.outbox.payload(seq)
-            if payload is not None:
-                self.waiting += wire.points(wire.unpack_windows(payload))
-        self.outbox.release(seqs, "receipted", self.core.watermark_ns)
-        self.totals.messages += len(seqs)
-        self.commits += 1
-        if self.commits % STORE_EVERY == 0:
-            self.deliver()
-
-    def deliver(self) -> None:
-        """Write into the store what waits."""
-        self.store.write(self.waiting)
-        self.totals.points += len(self.waiting)
-        self.waiting.clear()
-
-    def news(self) -> News:
-        """Return the latest good values, for the board of inputs."""
-        newest, offset_ns = self.core.newest, self.core.offset_ns
-        return {Source(*at): Posted(v, t_ns - offset_ns) for at, (t_ns, v) in newest.items()}
 
 
 def run(
@@ -146,9 +78,11 @@ def run(
             helper = Helper(world, plan.config, theirs, plan.start_s, truth)
             stack.callback(helper.kill)
         crew = Crew(world, plan.config, mine, plan.start_s, truth)
-        post = stack.enter_context(_post(plan))
+        outside = Outside(plan.scenario.outside, plan.scenario.seed, plan.begin_s, truth)
+        post = stack.enter_context(opened(plan.config, plan.start_s, plan.folder / STORE, outside))
         _work(plan, world, crew, helper, post, log, tell, each)
         end_s = float(plan.start_s + plan.for_s)
+        outside.end(end_s)
         log.write(crew.end(end_s) + (helper.end(end_s) if helper else b""))
         last_ns = START_NS + (plan.for_s + plan.config.windows.base_s) * NS
         post.feed([_tick(last_ns, [])])  # time goes on a little, without sensors, and closes the last window
@@ -169,29 +103,54 @@ def _work(
 ) -> None:
     end_ns, batch_ns = START_NS + plan.for_s * NS, round(plan.config.gateway.batch_s * NS)
     now_ns, told_s, news = START_NS, plan.start_s, post.news()
+    troubled = post if isinstance(post, TroubledPost) else None
+    if troubled is not None:
+        troubled.strike(plan.start_s, now_ns)
+    until_ns = _until(plan, troubled, now_ns, batch_ns)
     if helper is not None:
-        helper.begin(min(now_ns + batch_ns, end_ns), news)
+        helper.begin(until_ns, news, post.offset_ns)
     while now_ns < end_ns:
-        now_ns = min(now_ns + batch_ns, end_ns)
-        done = [crew.work(now_ns, news)]
+        now_ns = until_ns
+        done = [crew.work(now_ns, news, post.offset_ns)]
         if helper is not None:
             done.append(helper.done())
         news = post.news()  # of the batch before: so nobody has to wait for this one
-        if helper is not None and now_ns < end_ns:
-            helper.begin(min(now_ns + batch_ns, end_ns), news)
+        if troubled is None:
+            until_ns = min(now_ns + batch_ns, end_ns)
+            if helper is not None and now_ns < end_ns:
+                helper.begin(until_ns, news, post.offset_ns)
         records = sorted((one for work in done for one in work.records), key=lambda one: (one.mono_ns, one.source))
         tick_ns = max(min(work.floor_ns for work in done), now_ns - 2 * NS)
         records.append(_tick(tick_ns, sorted(name for work in done for name in work.up)))
         each(records)
-        post.feed(records, away=plan.is_away(plan.start_s + (now_ns - START_NS) / NS))
+        post.feed(records)
+        if troubled is not None:  # nobody may run ahead of what happens now
+            troubled.strike(plan.start_s + (now_ns - START_NS) / NS, tick_ns)
+            until_ns = _until(plan, troubled, now_ns, batch_ns)
+            if helper is not None and now_ns < end_ns:
+                helper.begin(until_ns, news, post.offset_ns)
         log.writelines(work.truth for work in done)
-        until_s = plan.start_s + (now_ns - START_NS) // NS // MINUTE_S * MINUTE_S
-        if plan.detail is not Detail.SENT and until_s > told_s:
-            said = HeldTruth(sent=False)
-            said.tell(lines(world.street, told_s, until_s, plan.detail))
-            log.write(said.take())
-            told_s = until_s
+        told_s = _tell_street(plan, world, log, told_s, now_ns)
         tell((now_ns - START_NS) / NS, post.totals)
+
+
+def _tell_street(plan: Plan, world: World, log: BinaryIO, told_s: int, now_ns: int) -> int:
+    """Write what has happened on the street since `told_s`, UTC, in whole minutes; return up to when that is."""
+    until_s = plan.start_s + (now_ns - START_NS) // NS // MINUTE_S * MINUTE_S
+    if plan.detail is Detail.SENT or until_s <= told_s:
+        return told_s
+    said = HeldTruth(sent=False)
+    said.tell(lines(world.street, told_s, until_s, plan.detail))
+    log.write(said.take())
+    return until_s
+
+
+def _until(plan: Plan, troubled: TroubledPost | None, now_ns: int, batch_ns: int) -> int:
+    """Return the end of the next batch: something may happen around the sensors before it is full."""
+    until_ns = min(now_ns + batch_ns, START_NS + plan.for_s * NS)
+    if troubled is None or troubled.outside.next_s > plan.start_s + (until_ns - START_NS) / NS:
+        return until_ns
+    return max(now_ns + 1, START_NS + round((troubled.outside.next_s - plan.start_s) * NS))
 
 
 def _tick(mono_ns: int, up: list[str]) -> Record:
@@ -199,38 +158,20 @@ def _tick(mono_ns: int, up: list[str]) -> Record:
 
 
 @contextmanager
-def _post(plan: Plan) -> Iterator[Post]:
-    """Open the databases; nobody waits for the disk: a power cut costs a virtual day nothing but its repetition."""
-    config = plan.config
-    folder = config.gateway.data_dir
-    folder.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as stack:
-        outbox = Outbox(folder / "gateway.db")
-        stack.callback(outbox.close)
-        outbox.db.execute("PRAGMA synchronous = OFF")
-        store = SqliteStore(plan.folder / STORE)
-        stack.callback(store.close)
-        yield Post(_core(config, plan.start_s * NS - START_NS), Committer(outbox, terms(config)), outbox, store)
-
-
-def _core(config: Config, epoch_ns: int) -> Core:
-    windows = config.windows
-    core = Core({config.hash: plans(config)}, windows.base_s, config.gateway.lateness_s, windows.allowed_lateness_s)
-    core.begin(config.hash)
-    core.feed([Record(RecordKind.CLOCK, START_NS, "", encode(ClockRecord("virtual", epoch_ns, True, 0)))])
-    return core
-
-
-@contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Leave unsaid what a gateway logs of its sensors, look for garbage less often, and give the dice back."""
+    """Leave unsaid what a gateway logs of its sensors, look for garbage less often, and give the dice back.
+
+    What is there already stays there: nobody looks through it for garbage meanwhile.
+    """
     log, thresholds = logging.getLogger("gateway"), gc.get_threshold()
     level, dice = log.level, CHANCE.getstate()
     log.setLevel(logging.CRITICAL)  # a week of faults says it a thousand times
     gc.set_threshold(YOUNG, *thresholds[1:])
+    gc.freeze()
     try:
         yield
     finally:
         log.setLevel(level)
         CHANCE.setstate(dice)
+        gc.unfreeze()
         gc.set_threshold(*thresholds)

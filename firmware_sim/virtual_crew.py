@@ -34,8 +34,9 @@ from gateway.streaming import StreamOwner
 from gateway.supervise import CHANCE
 
 START_NS = 1_000 * NS  # since the virtual boot
-STREAM_WEIGHT = 2.0  # of listening, in scripts a second
-CORE_SHARE = 0.45  # of all work: what the first crew does besides, feeding and committing
+FAREWELL_NS = 10 * NS  # what a part is told at the end takes less
+STREAM_WEIGHT, LINE_WEIGHT, PORT_WEIGHT = 0.3, 1.4, 0.5  # of listening, and of a script, in scripts on an I2C bus
+CORE_SHARE = 0.25  # of what the sensors take: what the first crew does besides, feeding and committing
 News = Mapping[Source, Posted]
 
 
@@ -59,7 +60,8 @@ class Link:
         self._loop, self._bus = VirtualLoop(START_NS), JumpingClock(epoch_ns, START_NS)
         clock = self._bus if is_polled(sensors[0]) else LoopClock(epoch_ns, self._loop)
         doors, longest_s = _doors(world, self.name, self._loop), config.gateway.back_off_max_s
-        self.owner = owner(sensors, recorder, Timeline(clock, epoch_ns), board, longest_s, doors)
+        self.timeline = Timeline(clock, epoch_ns)
+        self.owner = owner(sensors, recorder, self.timeline, board, longest_s, doors)
         self._task = self._loop.create_task(self.owner.run()) if isinstance(self.owner, StreamOwner) else None
         self._dice = random.Random(f"{world.street.seed} {self.name}").getstate()  # noqa: S311 - of retries
 
@@ -78,7 +80,9 @@ class Link:
         """Stop."""
         if self._task is not None:
             self._task.cancel()
-            self._loop.run_to(self._loop.now_ns + NS)
+            end_ns = self._loop.now_ns + FAREWELL_NS
+            while not self._task.done() and self._loop.now_ns < end_ns:
+                self._loop.run_to(self._loop.now_ns + NS)
         self._loop.close()
 
 
@@ -95,10 +99,11 @@ class Crew:
             Link(world, config, sensors, self._recorder, self._board, epoch_ns) for sensors in found.values()
         ]
 
-    def work(self, end_ns: int, news: News) -> Work:
-        """Let everything happen up to a time of the virtual boot."""
+    def work(self, end_ns: int, news: News, offset_ns: int) -> Work:
+        """Let everything happen up to a time of the virtual boot; the gateway takes UTC to be `offset_ns` from it."""
         self._board.post(news)
         for link in self._links:
+            link.timeline.offset_ns = offset_ns
             link.work(end_ns)
         floors = [floor for link in self._links if (floor := link.owner.floor_ns()) is not None]
         up = [link.name for link in self._links if link.owner.health.up]
@@ -119,13 +124,13 @@ class Helper:
     def __init__(self, *crew: Any) -> None:
         context = multiprocessing.get_context("fork")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_help, args=(theirs, crew), name="crew", daemon=True)
+        self._process = context.Process(target=_help, args=(theirs, self._pipe, crew), name="crew", daemon=True)
         self._process.start()
         theirs.close()
 
-    def begin(self, end_ns: int, news: News) -> None:
+    def begin(self, end_ns: int, news: News, offset_ns: int) -> None:
         """Tell it up to when to work."""
-        self._pipe.send(("work", end_ns, [(*at, *posted) for at, posted in news.items()]))
+        self._pipe.send(("work", end_ns, offset_ns, [(*at, *posted) for at, posted in news.items()]))
 
     def done(self) -> Work:
         """Wait for its work; raise RuntimeError when it fell."""
@@ -138,7 +143,7 @@ class Helper:
 
     def end(self, t_s: float) -> bytes:
         """Stop it, and tell what the faults did in all."""
-        self._pipe.send(("end", t_s, []))
+        self._pipe.send(("end", t_s, 0, []))
         last = self._pipe.recv_bytes()
         self._process.join()
         return last
@@ -151,15 +156,19 @@ class Helper:
 Row = tuple[int, int, str, bytes]
 
 
-def _help(pipe: Connection, args: tuple[Any, ...]) -> None:
+def _help(pipe: Connection, asker: Connection, args: tuple[Any, ...]) -> None:
+    asker.close()  # else nobody would notice that whoever asks is gone
     crew = Crew(*args)
     while True:
-        what, number, news = pipe.recv()
+        try:
+            what, number, offset_ns, news = pipe.recv()
+        except EOFError:
+            return
         if what == "end":
             pipe.send_bytes(crew.end(number))
             return
         posted = {Source(sensor, channel): Posted(v, at_ns) for sensor, channel, v, at_ns in news}
-        work = crew.work(number, posted)
+        work = crew.work(number, posted, offset_ns)
         rows = [(int(one.kind), one.mono_ns, one.source, one.data) for one in work.records]
         pipe.send_bytes(msgspec.msgpack.encode((rows, work.floor_ns, work.up, work.truth)))
 
@@ -185,7 +194,8 @@ def _weight(sensor: SensorConfig) -> float:
     driver = DRIVERS[sensor.driver]
     if isinstance(driver.access, Stream):
         return STREAM_WEIGHT * (4.0 if driver.access.nominal_s < 1.0 else 1.0)
-    return (1.0 + len(driver.access.script)) / (slot_ns(sensor, driver) / NS)
+    script = (LINE_WEIGHT if driver.bus.shared else PORT_WEIGHT) if isinstance(driver.bus, Uart) else 1.0
+    return script / (slot_ns(sensor, driver) / NS)
 
 
 def _names(links: Mapping[str, Sequence[SensorConfig]]) -> set[str]:

@@ -14,12 +14,14 @@ from drivers.script import Reply, Step
 from firmware_sim.device import NEVER_S, I2cDevice, Nack, UartDevice
 from firmware_sim.faults import Trouble
 from firmware_sim.virtual_time import JumpingClock, LoopClock, VirtualLoop
+from gateway.clock import NS
 
 CALL_S = 0.0003  # of the kernel, per transfer on a bus
 I2C_BYTE_S = 9 / 100_000  # at 100 kHz
 UART_BITS = 10  # start, eight, stop
 HANG_S = 1.0  # the time-out of the kernel for a clock that is held
 HANDFUL_S = 0.1  # an adapter hands over what has come by the handful, and not byte by byte
+NOBODY = (None, None)
 PULLED = "the plug is out"
 
 
@@ -31,6 +33,7 @@ class VirtualPort(SerialPort):
         self._path, self._sleep, self._shared = "virtual", clock.sleep, shared
         self._talked_with, self._pending, self._waiting = None, b"", bytearray()
         self._baud = baud
+        self._plug = twin if hasattr(twin, "plugged") else None
         self._listen()
 
     def fileno(self) -> int:
@@ -56,9 +59,10 @@ class VirtualPort(SerialPort):
     def _listen(self) -> float:
         """Take what the twin says by itself; return when it wants to speak again, UTC seconds."""
         said, next_s = self._twin.update(self._clock.now_s())
-        if not getattr(self._twin, "plugged", True):
+        if self._plug is not None and not self._plug.plugged:
             raise LinkError(PULLED, "it comes back by itself")
-        self._waiting += said if in_tune(self._twin, self._baud) else b""
+        if said and in_tune(self._twin, self._baud):
+            self._waiting += said
         return next_s
 
     def _heard(self, timeout_s: float, size: int) -> bytes:
@@ -96,8 +100,9 @@ class StreamPort(SerialPort):
         self._number = StreamPort._numbers
         self._twin, self._loop, self._clock, self._baud = twin, loop, clock, baud
         self._waiting, self._timer, self._open = bytearray(), None, True
+        self._plug = twin if hasattr(twin, "plugged") else None
         twin.update(clock.now_s())
-        if not getattr(twin, "plugged", True):
+        if self._plug is not None and not self._plug.plugged:
             raise LinkError(PULLED, "it comes back by itself")
         self._timer = loop.call_soon(self._speak)
 
@@ -107,7 +112,7 @@ class StreamPort(SerialPort):
 
     def read(self, size: int = READ_SIZE) -> bytes:
         """Return what has come; raise LinkError when the plug is out."""
-        if not getattr(self._twin, "plugged", True):
+        if self._plug is not None and not self._plug.plugged:
             raise LinkError(PULLED, "it comes back by itself")
         data = bytes(self._waiting[:size])
         del self._waiting[:size]
@@ -135,9 +140,9 @@ class StreamPort(SerialPort):
             return
         now_s = self._clock.now_s()
         said, next_s = self._twin.update(now_s)
-        if in_tune(self._twin, self._baud):
+        if said and in_tune(self._twin, self._baud):
             self._waiting += said
-        if self._waiting or not getattr(self._twin, "plugged", True):
+        if self._waiting or (self._plug is not None and not self._plug.plugged):
             self._loop.tell_reader(self._number)
         if next_s != NEVER_S:
             wait_s = max(next_s - now_s, HANDFUL_S)
@@ -148,13 +153,19 @@ class VirtualBus:
     """An I2C bus of twins; one exchange at a time, and each takes the time of its bytes."""
 
     def __init__(self, parts: Mapping[int, I2cDevice], plugs: Sequence[Trouble], clock: JumpingClock) -> None:
-        self._parts, self._plugs, self._clock = parts, tuple(plugs), clock
+        self._plugs, self._clock = tuple(plugs), clock
+        self._parts = {at: (part, getattr(part, "take_stretch_s", None)) for at, part in parts.items()}
+        self._takes_ns: dict[int, int] = {}  # by the number of bytes
         self._follow_plugs()
 
     def transfer(self, address: int, step: Step) -> Reply:
         """Do one step with one part; raise LinkError while the bus is unplugged."""
-        self._follow_plugs()
-        return transfer(self._exchange, self._clock.sleep, address, step)
+        if self._plugs:
+            self._follow_plugs()
+        tx, rx, wait_s, _timeout_s, settle_s, _drain = step
+        if wait_s or settle_s or not (tx or rx) or not isinstance(rx, int):
+            return transfer(self._exchange, self._clock.sleep, address, step)
+        return self._exchange(address, tx, rx)
 
     def close(self) -> None:
         """There is nothing to close."""
@@ -167,9 +178,13 @@ class VirtualBus:
             raise LinkError(PULLED, "it comes back by itself")
 
     def _exchange(self, address: int, tx: bytes, rx: int) -> Reply:
-        self._clock.sleep(CALL_S + (len(tx) + rx + 1) * I2C_BYTE_S)
+        size = len(tx) + rx
+        takes_ns = self._takes_ns.get(size)
+        if takes_ns is None:
+            takes_ns = self._takes_ns[size] = round((CALL_S + (size + 1) * I2C_BYTE_S) * NS)
+        self._clock.now_ns += takes_ns
         now_s, reply = self._clock.now_s(), b""
-        part = self._parts.get(address)
+        part, stretch = self._parts.get(address, NOBODY)
         try:
             if address == 0:
                 self._call_all(tx, now_s)
@@ -182,14 +197,16 @@ class VirtualBus:
                 reply = part.read(rx, now_s)
         except Nack:
             return Miss.NACK
-        stretch = getattr(part, "take_stretch_s", None)
-        stretch_s = stretch() if stretch is not None else 0.0
+        if stretch is None:
+            return reply
+        stretch_s = stretch()
         self._clock.sleep(min(stretch_s, HANG_S))
         return Miss.TIMEOUT if stretch_s >= HANG_S else reply
 
     def _call_all(self, tx: bytes, now_s: float) -> None:
         """Say something to every part that heeds the general call."""
-        heeding = [heed for part in self._parts.values() if (heed := getattr(part, "general_call", None)) is not None]
+        parts = [part for part, _stretch in self._parts.values()]
+        heeding = [heed for part in parts if (heed := getattr(part, "general_call", None)) is not None]
         if not heeding:
             raise Nack("nobody heeds a general call")
         for heed in heeding:

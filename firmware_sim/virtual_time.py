@@ -7,10 +7,16 @@ moment at which somebody wants something.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections import deque
+from collections.abc import Callable
+from contextvars import Context
+from heapq import heappop, heappush
+from typing import Any, TypeVarTuple
 
 from gateway.clock import NS, Clock
+
+Args = TypeVarTuple("Args")
+LEAST_S = 1e-9  # what is nearer than this happens at once
 
 
 class JumpingClock(Clock):
@@ -66,29 +72,63 @@ class LoopClock(Clock):
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
-    """An event loop whose time jumps to the next timer; "descriptors" are those of the ports below."""
+    """An event loop whose time jumps to the next timer; "descriptors" are those of the ports below.
+
+    It has one thread and nothing to wait for: what is due is done, in its order, and then time goes on.
+    """
 
     def __init__(self, start_ns: int) -> None:
         super().__init__()
         self.now_ns = start_ns
-        self._selector = self  # the loop asks it how long to wait
+        self._due = deque[asyncio.Handle]()
+        self._later: list[tuple[float, int, asyncio.TimerHandle]] = []  # a heap: when, and in which order they came
+        self._count = 0
         self._readers: dict[int, Callable[[], None]] = {}
 
     def time(self) -> float:
         """Seconds on the clock of the loop."""
         return self.now_ns / NS
 
-    def select(self, timeout: float | None) -> Sequence[object]:
-        """Wait, which takes no time."""
-        if timeout is not None and timeout > 0:
-            self.now_ns += max(round(timeout * NS), 1)
-        return ()
+    def call_soon(
+        self, callback: Callable[[*Args], object], *args: *Args, context: Context | None = None
+    ) -> asyncio.Handle:
+        """Call it behind what is due already."""
+        handle = asyncio.Handle(callback, args, self, context)
+        self._due.append(handle)
+        return handle
+
+    def call_at(
+        self, when: float, callback: Callable[[*Args], object], *args: *Args, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """Call it at a time of the loop."""
+        timer = asyncio.TimerHandle(when, callback, args, self, context)
+        self._count += 1
+        heappush(self._later, (when, self._count, timer))
+        return timer
 
     def run_to(self, mono_ns: int) -> None:
         """Do what is due up to a time."""
-        self.call_at(mono_ns / NS, self.stop)
-        self.run_forever()
+        due, later, end_s = self._due, self._later, mono_ns / NS
+        asyncio._set_running_loop(self)  # noqa: SLF001 - made for loops that are not asyncio's own
+        try:
+            while due or (later and later[0][0] <= end_s):
+                while due:
+                    handle = due.popleft()
+                    if not handle.cancelled():
+                        handle._run()  # noqa: SLF001 - as every loop does
+                if later and later[0][0] <= end_s:
+                    self._jump(later[0][0])
+        finally:
+            asyncio._set_running_loop(None)  # noqa: SLF001
         self.now_ns = max(self.now_ns, mono_ns)
+
+    def _jump(self, when_s: float) -> None:
+        """Let time pass up to a moment, and make due what wants to be called then."""
+        if (wait_s := when_s - self.now_ns / NS) > 0:
+            self.now_ns += max(round(wait_s * NS), 1)
+        now_s = self.now_ns / NS + LEAST_S
+        while self._later and self._later[0][0] < now_s:
+            self._due.append(heappop(self._later)[2])
 
     def add_reader(self, fd: Any, callback: Callable[..., Any], *args: Any) -> None:  # type: ignore[override]
         """Remember who wants to hear what comes."""
@@ -116,9 +156,3 @@ class VirtualLoop(asyncio.BaseEventLoop):
         except Exception as error:  # noqa: BLE001 - handed on to whoever waits, as an executor does
             future.set_exception(error)
         return future
-
-    def _process_events(self, event_list: Sequence[object]) -> None:
-        """There are none: a port calls its reader itself."""
-
-    def _write_to_self(self) -> None:
-        """Nobody sleeps here."""

@@ -28,6 +28,7 @@ from gateway.waiting import enough, follows, together
 
 __all__ = ["Core", "Counts", "Plan", "Plans", "revised"]
 
+CONTROL = frozenset((RecordKind.TICK, RecordKind.CLOCK, RecordKind.CONFIG))
 LATE, NO_SLOTS = SLOT_COUNTS.index("late"), Slots(np.empty(0, np.int64), np.empty(0, np.uint8))
 
 
@@ -90,7 +91,7 @@ class Core:
         closed: list[Windows] = []
         run: list[Record] = []
         for record in records:
-            if record.kind in (RecordKind.TICK, RecordKind.CLOCK, RecordKind.CONFIG):
+            if record.kind in CONTROL:
                 self._absorb(run)
                 run = []
                 closed += self._control(record)

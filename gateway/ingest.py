@@ -16,6 +16,8 @@ from gateway.pipeline.stage import State, later
 from gateway.record import Context, Record, RecordKind
 
 MISS_CODE = {str(miss): MISS_BASE + i for i, miss in enumerate(Miss)}
+FRAME, CHUNK, MISS, CONTEXT = RecordKind.FRAME, RecordKind.CHUNK, RecordKind.MISS, RecordKind.CONTEXT
+WHOLE = PieceKind.FRAME  # names of their own, for a lookup in an enum costs as much as what is done with it
 NOT_STARTED = int(np.iinfo(np.int64).max)
 
 
@@ -61,7 +63,7 @@ def read(
     after: State = dict(state)
     readings, run = [], []
     for record in records:
-        if record.kind is not RecordKind.CONTEXT:
+        if record.kind is not CONTEXT:
             run.append(record)
             continue
         if run:
@@ -85,27 +87,27 @@ def _read_run(reader: Reader, state: State, records: Sequence[Record], offset_ns
     frame_t: list[int] = []
     slot_t: list[int] = []
     slot_code: list[int] = []
-    garbage = 0
+    garbage, access = 0, reader.driver.access
     rest = state["rest"].tobytes()
     for record in records:
         t = record.mono_ns + offset_ns
-        if record.kind is RecordKind.FRAME:
+        if record.kind is FRAME:
             frames.append(record.data)
             frame_t.append(t)
-        elif record.kind is RecordKind.MISS:
+        elif record.kind is MISS:
             slot_t.append(t)
             slot_code.append(MISS_CODE.get(record.data.decode("ascii", "replace"), MISS_BASE))
-        elif record.kind is RecordKind.CHUNK and isinstance(reader.driver.access, Stream):
-            pieces, rest = reader.driver.access.framer.split(rest + record.data)
-            for piece in pieces:
-                if piece.kind is PieceKind.FRAME:
-                    frames.append(piece.data)
+        elif record.kind is CHUNK and isinstance(access, Stream):
+            pieces, rest = access.framer.split(rest + record.data)
+            for data, kind in pieces:
+                if kind is WHOLE:
+                    frames.append(data)
                     frame_t.append(t)
-                elif piece.kind is PieceKind.BAD_CHECK:
+                elif kind is PieceKind.BAD_CHECK:
                     slot_t.append(t)
                     slot_code.append(Fault.CHECK)
                 else:
-                    garbage += len(piece.data)
+                    garbage += len(data)
     state["rest"] = np.frombuffer(rest, np.uint8)
     block, fault = _decode(reader, state, frames, np.array(frame_t, np.int64), until_ns)
     counts = _slot_codes(reader, fault)

@@ -41,6 +41,7 @@ class BusOwner(Owner):
         self._stop = threading.Event()
         self._bus: Bus | None = None
         self._open_back_off = BackOff(back_off_max_s)
+        self._shaken = False  # the link was lost, and nobody has answered since
         self._reopen_ns = 0
         phases = [_phase_ns(device, i, len(devices)) for i, device in enumerate(devices)]
         self._turns = [
@@ -123,14 +124,17 @@ class BusOwner(Owner):
         except LinkError as error:
             self._lose(error)
         else:
-            self._open_back_off.reset()
+            if self._shaken:
+                self._open_back_off.reset()
+                self._shaken = False
 
     def _begin_chore(self, now: int) -> bool:
         """Begin a chore that delays no slot, or that has waited long enough; tell whether there is one."""
         self._chores_ns = now + NS
-        if self._bus is None or self._stop.is_set():
+        due = [turn for turn in self._with_chores if now >= turn.chores_ns]
+        if not due or self._bus is None or self._stop.is_set():
             return False
-        for turn in self._with_chores:
+        for turn in due:
             # During a chore of one part others can be served on an I2C bus, but not on a serial line.
             waiting = (turn,) if self._way is Way.APART else self._turns
             if (i := turn.chore(now, min(one.wake_ns(now) for one in waiting) - now)) is not None:
@@ -151,6 +155,7 @@ class BusOwner(Owner):
 
     def _lose(self, error: LinkError) -> None:
         self.health.lost(error)
+        self._shaken = True
         self._reopen_ns = self._clock.mono_ns() + round(self._open_back_off.next_s() * NS)
         for turn in self._turns:
             turn.lose_link()

@@ -10,9 +10,10 @@ from collections.abc import Generator
 from enum import Enum
 
 from drivers.base import I2c, Miss, Script
-from drivers.script import Answer, Reply, Step, converse
+from drivers.script import Answer, Reply, Step, converse, step_of
 from gateway.acquire import Device
 
+TIMEOUT = Miss.TIMEOUT
 Want = Step | float  # an exchange on the bus, or a pause in seconds
 Talk = Generator[Want, Reply, None]
 
@@ -25,19 +26,35 @@ class Way(Enum):
 
 
 def say(device: Device, way: Way, script: Script) -> Generator[Want, Reply, Answer]:
-    """Say a script; a part that holds the whole bus until a transfer times out is not asked again in it."""
+    """Say a script; a part that holds the whole bus until a transfer times out is not asked again in it.
+
+    On I2C a step is done in pieces, so that the bus is free in between.
+    """
     talk = converse(script, device.inputs(), device.options)
+    if way is Way.WHOLE:
+        return (yield from talk)
     bus = device.driver.bus
     stretch_s = bus.stretch_ms / 1000.0 if isinstance(bus, I2c) else 0.0
     try:
         step = next(talk)
         while True:
-            if way is Way.WHOLE:
-                reply = yield step
+            tx, rx, wait_s, timeout_s, settle_s, _drain = step
+            timeout_s += stretch_s
+            reply: Reply = b""
+            if not wait_s:
+                if tx or rx:
+                    reply = yield step_of((tx, rx, 0.0, timeout_s, 0.0, False))
             else:
-                reply = yield from _apart(step, step.timeout_s + stretch_s)
-                if reply is Miss.TIMEOUT:
-                    return Answer(miss=Miss.TIMEOUT)
+                if tx:
+                    reply = yield step_of((tx, 0, 0.0, timeout_s, 0.0, False))
+                if isinstance(reply, bytes):
+                    yield wait_s
+                    if rx:
+                        reply = yield step_of((b"", rx, 0.0, timeout_s, 0.0, False))
+            if settle_s:
+                yield settle_s
+            if reply is TIMEOUT:
+                return Answer(miss=TIMEOUT)
             step = talk.send(reply)
     except StopIteration as done:
         answer: Answer = done.value
@@ -56,21 +73,3 @@ def ask_serial(device: Device, way: Way) -> Generator[Want, Reply, tuple[str, Mi
 def least_s(script: Script) -> float:
     """Return how long a script takes at least."""
     return sum(command.wait_s + command.settle_s for command in script)
-
-
-def _apart(step: Step, timeout_s: float) -> Generator[Want, Reply, Reply]:
-    """Do an I2C step in pieces, so that the bus is free in between: combined when nothing waits, else write, read."""
-    reply: Reply = b""
-    if step.tx and step.rx and not step.wait_s:
-        reply = yield Step(step.tx, step.rx, timeout_s=timeout_s)
-    else:
-        if step.tx:
-            reply = yield Step(step.tx, timeout_s=timeout_s)
-        if isinstance(reply, bytes):
-            if step.wait_s:
-                yield step.wait_s
-            if step.rx:
-                reply = yield Step(rx=step.rx, timeout_s=timeout_s)
-    if step.settle_s:
-        yield step.settle_s
-    return reply

@@ -24,6 +24,7 @@ class Turn:
         self, device: Device, recorder: Recorder, timeline: Timeline, phase_ns: int, back_off_max_s: float, way: Way
     ) -> None:
         self.device = device
+        self._address = device.address
         self._recorder = recorder
         self._timeline = timeline
         self._clock = timeline.clock
@@ -40,18 +41,15 @@ class Turn:
         self._serial = ""  # as the part told it last
         chores = device.driver.chores
         self._chore_due_ns = [0] * len(chores)
+        self.chores_ns = 0  # when a chore is due, at the earliest
         self._chore_takes_ns = [round(least_s(chore.script) * NS) for chore in chores]
         self._talk: Talk | None = None
+        self.talking = False  # a conversation is going on
         self._want: Want = 0.0
         self._wake_ns = 0
         self._in_hand_ns: int | None = None  # the slot that is being filled
 
     # -- when ----------------------------------------------------------------------------------------------------
-
-    @property
-    def talking(self) -> bool:
-        """Tell whether a conversation is going on."""
-        return self._talk is not None
 
     def due_ns(self, now_ns: int) -> int:
         """Return when the next slot is due; slots sit on the UTC grid, also after the clock was set."""
@@ -72,7 +70,7 @@ class Turn:
 
     def chore(self, now_ns: int, room_ns: int) -> int | None:
         """Return a chore that may be done now: it fits into the room, or has waited long enough."""
-        if self.talking or not self.ready or self._failures or not self._awake:
+        if now_ns < self.chores_ns or self.talking or not self.ready or self._failures or not self._awake:
             return None
         for i, due_ns in enumerate(self._chore_due_ns):
             if now_ns >= due_ns and (self._chore_takes_ns[i] <= room_ns or now_ns - due_ns > self._patience_ns(i)):
@@ -87,7 +85,8 @@ class Turn:
     def begin_slot(self, now_ns: int) -> None:
         """Begin the slot that is due."""
         self._take_in_hand(now_ns)
-        self._begin(self._serve())
+        well = self.ready and self._awake and self.device.duty is None
+        self._begin(self._measure() if well else self._serve())
 
     def begin_chore(self, i: int) -> None:
         """Begin a chore."""
@@ -95,7 +94,14 @@ class Turn:
 
     def go_on(self, transfer: Callable[[int, Step], Reply]) -> None:
         """Do the next exchange of the conversation, or take note that its pause is over; raises LinkError."""
-        self._advance(transfer(self.device.address, self._want) if isinstance(self._want, Step) else b"")
+        assert self._talk is not None
+        want = self._want
+        try:
+            want = self._talk.send(transfer(self._address, want) if isinstance(want, Step) else b"")
+        except StopIteration:
+            self._talk, self.talking = None, False
+        else:
+            self._wait_for(want)
 
     def miss_slot(self, now_ns: int, reason: Miss) -> None:
         """Give up the slot that is due."""
@@ -106,24 +112,17 @@ class Turn:
         """Break off: the link is gone, and what the device knows may be too."""
         if self._talk is not None:
             self._talk.close()
-            self._talk = None
+            self._talk, self.talking = None, False
         if self._in_hand_ns is not None:
             self._miss(Miss.LINK_DOWN)
         self.ready, self._awake, self._failures, self._retry_ns = False, True, 0, 0
 
     def _begin(self, talk: Talk) -> None:
-        self._talk = talk
+        self._talk, self.talking = talk, True
         try:
             self._wait_for(next(talk))
         except StopIteration:
-            self._talk = None
-
-    def _advance(self, reply: Reply) -> None:
-        assert self._talk is not None
-        try:
-            self._wait_for(self._talk.send(reply))
-        except StopIteration:
-            self._talk = None
+            self._talk, self.talking = None, False
 
     def _wait_for(self, want: Want) -> None:
         """Note what is wanted next. An exchange is wanted at once, but behind those who have waited longer."""
@@ -187,6 +186,7 @@ class Turn:
         chores = self.device.driver.chores
         self._context = [answer.frame, *(b"" for _ in chores)]
         self._chore_due_ns = [due_ns + round(chore.phase_s * NS) for chore in chores]
+        self.chores_ns = min(self._chore_due_ns, default=0)
         self._put_context(due_ns, start=True)
         return True
 
@@ -217,6 +217,7 @@ class Turn:
         start_ns = self._clock.mono_ns()
         chore = self.device.driver.chores[i]
         self._chore_due_ns[i] = start_ns + round(chore.every_s * NS)
+        self.chores_ns = min(self._chore_due_ns)
         answer = yield from say(self.device, self._way, chore.script)
         self._chore_takes_ns[i] = self._clock.mono_ns() - start_ns
         if answer.miss is None and answer.frame != self._context[i + 1]:

@@ -39,6 +39,7 @@ class Bme280:
         if len(self._nvm) != 33:
             raise ValueError(f"calibration has {len(self._nvm)} bytes, not 26 + 7")
         self._formula = Compensation(self._nvm)
+        self._last = (0, 0, 0)  # words of the converter
         self._reset()
 
     def write(self, data: bytes, t_s: float) -> None:
@@ -114,10 +115,12 @@ class Bme280:
             return
         temperature_on, pressure_on, humidity_on = self._oversampling()
         formula = self._formula
-        adc_t = invert(formula.temperature_degc, self._street.temperature_degc(t_s), 20)
+        last_t, last_p, last_h = self._last  # the air changes little
+        adc_t = invert(formula.temperature_degc, self._street.temperature_degc(t_s), 20, last_t)
         t_fine = formula.t_fine(adc_t)
-        adc_p = invert(lambda adc: -formula.pressure_pa(adc, t_fine), -self._street.pressure_pa(t_s), 20)
-        adc_h = invert(lambda adc: formula.humidity_pct(adc, t_fine), self._street.humidity_pct(t_s), 16)
+        adc_p = invert(lambda adc: -formula.pressure_pa(adc, t_fine), -self._street.pressure_pa(t_s), 20, last_p)
+        adc_h = invert(lambda adc: formula.humidity_pct(adc, t_fine), self._street.humidity_pct(t_s), 16, last_h)
+        self._last = adc_t, adc_p, adc_h
         self._served = {
             "temperature": formula.temperature_degc(adc_t) if temperature_on else None,
             "pressure": formula.pressure_pa(adc_p, t_fine) if temperature_on and pressure_on else None,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
+STEP = 32  # words by which the first guess is off
+
 
 class Compensation:
     """The datasheet's formulas in double precision (appendix A, 8.1), ADC word to physical value."""
@@ -45,10 +47,28 @@ class Compensation:
         return min(max(rest * (1.0 - h1 * rest / 524288.0), 0.0), 100.0)
 
 
-def invert(rising: Callable[[int], float], target: float, bits: int) -> int:
-    """The ADC word whose value is nearest to the target, by halving."""
-    low, high = 0, (1 << bits) - 1
+def invert(rising: Callable[[int], float], target: float, bits: int, guess: int = 0) -> int:
+    """The ADC word whose value is nearest to the target, by halving; one near to it makes a good `guess`."""
+    low, high = _around(rising, target, guess, (1 << bits) - 1)
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if rising(middle) <= target else (low, middle)
     return min((low, high), key=lambda adc: abs(rising(adc) - target))
+
+
+def _around(rising: Callable[[int], float], target: float, guess: int, most: int) -> tuple[int, int]:
+    """Find two words with the target between them: from the guess on, in steps that double."""
+    if not 0 < guess < most:
+        return 0, most
+    step = STEP
+    if rising(guess) > target:
+        low, high = max(guess - step, 0), guess
+        while low and rising(low) > target:
+            step *= 2
+            low, high = max(low - step, 0), low
+        return low, high
+    low, high = guess, min(guess + step, most)
+    while high < most and rising(high) <= target:
+        step *= 2
+        low, high = high, min(high + step, most)
+    return low, high

@@ -59,6 +59,7 @@ class Bme680:
             raise ValueError(f"variant {variant} must be 0 (BME680) or 1 (BME688)")
         self._formula = Compensation(self._nvm)
         self._hot_since_s = math.inf
+        self._last = (0, 0, 0)  # words of the converter
         self._reset()
 
     def write(self, data: bytes, t_s: float) -> None:
@@ -137,10 +138,12 @@ class Bme680:
             self._registers[FIELD : FIELD + FIELD_BYTES], self._served = self._frames.pop(), {}
             return
         on, formula = self._oversampling(), self._formula
-        adc_t = invert(formula.temperature_degc, self._street.temperature_degc(t_s), 20)
+        last_t, last_p, last_h = self._last  # the air changes little
+        adc_t = invert(formula.temperature_degc, self._street.temperature_degc(t_s), 20, last_t)
         degc = formula.temperature_degc(adc_t)
-        adc_p = invert(lambda adc: -formula.pressure_pa(adc, degc), -self._street.pressure_pa(t_s), 20)
-        adc_h = invert(lambda adc: formula.humidity_pct(adc, degc), self._street.humidity_pct(t_s), 16)
+        adc_p = invert(lambda adc: -formula.pressure_pa(adc, degc), -self._street.pressure_pa(t_s), 20, last_p)
+        adc_h = invert(lambda adc: formula.humidity_pct(adc, degc), self._street.humidity_pct(t_s), 16, last_h)
+        self._last = adc_t, adc_p, adc_h
         gas, ohm = self._gas(t_s)
         self._served = {
             "temperature": degc if on[0] else None,

@@ -75,8 +75,9 @@ class Dnms:
             return MISSING
         blocks_s = np.arange(from_s + BLOCK_S / 2.0, to_s, BLOCK_S)
         level_db = self._street.sound_level_db(blocks_s)
-        mean = float(np.mean(10.0 ** (level_db / 10.0)))
-        return 10.0 * math.log10(mean), float(level_db.min()), float(level_db.max())
+        mean = float((10.0 ** (level_db / 10.0)).sum()) / len(level_db)
+        levels_db = level_db.tolist()
+        return 10.0 * math.log10(mean), min(levels_db), max(levels_db)
 
     def _take(self, interval: int, t_s: float) -> bytes:
         levels_db = self._levels_db[interval] if t_s >= self._done_s[interval] else MISSING

@@ -61,20 +61,17 @@ class ModbusNoise:
 
     def receive(self, data: bytes, t_s: float) -> bytes:
         """Hear what is on the line, from the host or from another unit; answer requests to this unit."""
-        if t_s - self._heard_s > STALE_S:
-            self._buffer = b""
+        heard = data if t_s - self._heard_s > STALE_S else self._buffer + data
         self._heard_s = t_s
-        self._buffer += data
         reply, at = b"", 0
-        while at + REQUEST_BYTES <= len(self._buffer):
-            size = self._size(at)
-            frame = self._buffer[at : at + size]
-            if len(frame) == size and modbus_crc(frame[:-2]) == frame[-2:]:
-                reply += self._obey(frame, t_s)
-                self._buffer, at = self._buffer[at + size :], 0
+        while at + REQUEST_BYTES <= len(heard):
+            end = at + (HEADER_BYTES + heard[at + 6] + 2 if heard[at + 1] == WRITE_MANY else REQUEST_BYTES)
+            if end <= len(heard) and modbus_crc(heard[at : end - 2]) == heard[end - 2 : end]:
+                reply += self._obey(heard[at:end], t_s)
+                heard, at = heard[end:], 0
             else:
                 at += 1
-        self._buffer = self._buffer[at:]
+        self._buffer = heard[at:]
         return reply
 
     def update(self, t_s: float) -> tuple[bytes, float]:  # noqa: ARG002 - it has no sense of time
@@ -84,11 +81,6 @@ class ModbusNoise:
     def power_cycle(self, t_s: float) -> None:
         """Address and speed are kept."""
         self._buffer, self._heard_s = b"", t_s
-
-    def _size(self, at: int) -> int:
-        """Bytes of the request that may begin there."""
-        many = self._buffer[at + 1] == WRITE_MANY
-        return HEADER_BYTES + self._buffer[at + 6] + 2 if many else REQUEST_BYTES
 
     def _obey(self, frame: bytes, t_s: float) -> bytes:
         address, function = frame[0], frame[1]

@@ -12,9 +12,8 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
-import numpy as np
-
 from firmware_sim.device import NEVER_S, Playback, Report
+from firmware_sim.devices.sound import weighted_level_db
 from firmware_sim.street import Street
 
 READ = 0x80000000
@@ -29,12 +28,12 @@ WRITABLE: Final[Mapping[int, int]] = MappingProxyType({WEIGHTING: 1, FS: 2, TAU:
 ACK = b"\x06"
 HEADER_BYTES, STRING_BYTES = 12, 32
 STALE_S = 1.0  # half a command older than this is forgotten
+BLOCK_S = 0.125  # samples are worked on by the block [C]: a question that comes a little late changes no LEQ
 EVERY_S = 10.0  # the running integral is brought up to date at least this often
 MADE_1904_S = 3_786_912_000  # 2024-01-01, in seconds since 1904-01-01 UTC
 # what the spectrum of a street reads above its A-weighted level: C, A, Z
 ABOVE_A_DB = (8.0, 0.0, 10.0)
 LEQ_CHANNEL = ("lceq", "laeq", "lzeq")
-LEVEL_SAMPLES = 16
 
 
 class NsrtMk4:
@@ -126,6 +125,8 @@ class NsrtMk4:
         return reply
 
     def _integrate(self, t_s: float) -> None:
+        """Take the whole blocks that have come."""
+        t_s = math.floor(t_s / BLOCK_S) * BLOCK_S
         since_s = t_s if self._since_s is None else self._since_s
         if t_s > since_s:
             self._energy += 10.0 ** (self._street.laeq_db(since_s, t_s) / 10.0) * (t_s - since_s)
@@ -144,6 +145,4 @@ class NsrtMk4:
     def _level_db(self, t_s: float) -> float:
         """Exponential mean with the time constant tau, over the last five of them."""
         tau_s = max(struct.unpack("<f", self._registers[TAU])[0], 0.01)
-        ages_s = np.linspace(0.0, 5.0 * tau_s, LEVEL_SAMPLES)
-        energy = 10.0 ** (self._street.sound_level_db(t_s - ages_s) / 10.0)
-        return 10.0 * math.log10(float(np.average(energy, weights=np.exp(-ages_s / tau_s))))
+        return weighted_level_db(self._street, t_s, tau_s)

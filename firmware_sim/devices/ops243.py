@@ -14,11 +14,17 @@ from typing import Final
 from firmware_sim.device import Playback, Report
 from firmware_sim.street import SLOWEST_M_S, Street, Vehicle
 
-REPORT_EVERY_S = 0.2  # while a vehicle is in the beam
+REPORT_EVERY_S = (
+    0.2  # while a vehicle is in the beam; at multiples of it, UTC: two runs of an hour see the same moments
+)
 PLAYBACK_EVERY_S = 1.0
 BACKLOG_S = 2.0
 BEAM_M = (5.0, 40.0)  # along the road
 ASIDE_M = 3.0  # the cosine error of a radar that stands beside the lane
+CAR_AT_1_M = 60_000.0  # magnitude, which falls with the square of the distance as the radar equation says
+LARGER: Final[Mapping[str, float]] = MappingProxyType(  # echo relative to a car: 3, 10, 10 and -6 dB [usual at 24 GHz]
+    {"van": 1.4, "lorry": 3.2, "bus": 3.2, "motorcycle": 0.5}
+)
 PER_M_S: Final[Mapping[str, tuple[float, str]]] = MappingProxyType(
     {
         "UM": (1.0, "m-per-sec"),
@@ -47,13 +53,16 @@ MODULE = (
 
 
 class Ops243:
-    """Silent without a target; several reports of every vehicle. Filters such as R>n are taken and not applied."""
+    """Silent without a target; several reports of every vehicle, of the strongest echo where there are several at once.
+
+    Filters such as R>n and numbers of reports (O2) are taken and not applied.
+    """
 
     def __init__(self, street: Street, report: Report, frames: Sequence[str] = ()) -> None:
         self._street, self._report = street, report
         self._frames = Playback([f"{line}\r\n".encode("ascii").hex() for line in frames])
         self._units, self._decimals, self._json, self._magnitude = "UM", 1, False, False
-        self._due_s: float | None = None
+        self._beat: int | None = None  # the number of the next report, counted from 1970
         self._buffer = ""
 
     def receive(self, data: bytes, t_s: float) -> bytes:  # noqa: ARG002 - it answers at once
@@ -78,14 +87,14 @@ class Ops243:
     def update(self, t_s: float) -> tuple[bytes, float]:
         """Report the strongest target; played-back lines come once a second, traffic or not."""
         every_s = PLAYBACK_EVERY_S if self._frames else REPORT_EVERY_S
-        if self._due_s is None:
-            self._due_s = t_s + every_s
+        if self._beat is None:
+            self._beat = math.floor(t_s / every_s) + 1
         said = b""
-        while self._due_s <= t_s:
-            if t_s - self._due_s < BACKLOG_S:
-                said += self._look(self._due_s)
-            self._due_s += every_s
-        return said, self._due_s
+        while (due_s := self._beat * every_s) <= t_s:
+            if t_s - due_s < BACKLOG_S:
+                said += self._look(due_s)
+            self._beat += 1
+        return said, due_s
 
     def _obey(self, command: str) -> list[str]:
         if command == "??":
@@ -116,17 +125,23 @@ class Ops243:
         targets = [target for target in targets if BEAM_M[0] <= target[0] <= BEAM_M[1]]
         if not targets:
             return b""
-        ahead_m, vehicle = min(targets)
+        magnitude, ahead_m, vehicle = max(
+            (_magnitude(vehicle, ahead_m), ahead_m, vehicle) for ahead_m, vehicle in targets
+        )
         factor = PER_M_S[self._units][0]
         speed = f"{vehicle.speed_m_s * ahead_m / math.hypot(ahead_m, ASIDE_M) * factor:.{self._decimals}f}"
         self._report(t_s, {"speed": float(speed) / factor})
-        return self._line(speed, f"{60_000.0 / ahead_m**2:.2f}")
+        return self._line(speed, f"{magnitude:.2f}")
 
     def _line(self, speed: str, magnitude: str) -> bytes:
         if self._json:
             first = f'"magnitude":"{magnitude}",' if self._magnitude else ""
             return f'{{{first}"speed":"{speed}"}}\r\n'.encode("ascii")
         return f"{magnitude + ',' if self._magnitude else ''}{speed}\r\n".encode("ascii")
+
+
+def _magnitude(vehicle: Vehicle, ahead_m: float) -> float:
+    return CAR_AT_1_M * LARGER.get(vehicle.kind, 1.0) / ahead_m**2
 
 
 def _ahead_m(vehicle: Vehicle, t_s: float) -> float:

@@ -67,12 +67,15 @@ def frame(words: bytes) -> bytes:
 def encode(layout: Sequence[Field], values: Mapping[str, float]) -> tuple[bytes, Values]:
     """Write a data frame; return it, and what it says."""
     words, told = [], dict[str, float | None]()
-    for field in layout:
-        word = field.constant
-        if field.channel:
-            word = round(values[field.channel] * field.scale)
-            word = max(word, -0x8000) if field.channel == "temperature" else min(max(word, 0), MOST_WORD)
-            told[field.channel] = word / field.scale
+    for channel, scale, constant in layout:
+        word = constant
+        if channel:
+            word = round(values[channel] * scale)
+            if channel == "temperature":
+                word = max(word, -0x8000)
+            elif not 0 <= word <= MOST_WORD:
+                word = min(max(word, 0), MOST_WORD)
+            told[channel] = word / scale
         words.append(word & MOST_WORD)
     return frame(struct.pack(f">{len(words)}H", *words)), told
 
@@ -102,10 +105,13 @@ class Plantower:
         values = {"pm1_0": air.pm1_0, "pm2_5": air.pm2_5, "pm10": air.pm10}
         values = {name: min(share * x, MOST_UG_M3) for name, x in values.items()}
         values |= {f"{name}_cf1": min(_factory(x), MOST_UG_M3) for name, x in values.items()}
-        values |= {name: share * x for name, x in street.counts_per_cm3(t_s)._asdict().items()}
+        counts = street.counts_per_cm3(t_s)
+        values |= {name: share * x for name, x in zip(counts._fields, counts, strict=True)}
         if HCHO in self.LAYOUT:
             values["hcho"] = HCHO_UG_M3_PER_PPB * street.hcho_ppb(t_s)
-        return values | {"temperature": street.temperature_degc(t_s), "humidity": street.humidity_pct(t_s)}
+        if CLIMATE[0] in self.LAYOUT:
+            values |= {"temperature": street.temperature_degc(t_s), "humidity": street.humidity_pct(t_s)}
+        return values
 
 
 class Pms3003(Plantower):

@@ -55,7 +55,8 @@ class Sound:
 
     def level_db(self, t_s: F8) -> F8:
         """Return the level at each time."""
-        first, last = int(t_s.min() // BLOCK_S), int(t_s.max() // BLOCK_S)
+        times = t_s.tolist()  # they are few
+        first, last = int(min(times) // BLOCK_S), int(max(times) // BLOCK_S)
         if first == last:
             energy = np.interp(t_s - first * BLOCK_S, SECOND, self._blocks[first].at)
         else:

@@ -49,10 +49,14 @@ class Tables:
             lambda number: {name: column.tolist() for name, column in self._blocks[number].items()}
         )
 
+        self._number, self._columns = -1, Columns()  # the block that was asked for last
+
     def at(self, name: str, t_s: float) -> float:
         """Return a quantity at a time."""
         number = int(t_s // BLOCK_S)
-        column = self._lists[number][name]
+        if number != self._number:
+            self._number, self._columns = number, self._lists[number]
+        column = self._columns[name]
         place = t_s - number * BLOCK_S
         second = int(place)
         here = column[second]
@@ -61,7 +65,9 @@ class Tables:
     def row(self, names: tuple[str, ...], t_s: float) -> list[float]:
         """Return several quantities at a time."""
         number = int(t_s // BLOCK_S)
-        columns = self._lists[number]
+        if number != self._number:
+            self._number, self._columns = number, self._lists[number]
+        columns = self._columns
         place = t_s - number * BLOCK_S
         second = int(place)
         part = place - second

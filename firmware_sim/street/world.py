@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -176,6 +177,11 @@ class Street:
 
 def _per_cm3(ug_m3: float, from_um: float, to_um: float, density_g_cm3: float) -> float:
     """How many spheres of the middle (geometric mean) diameter weigh that much."""
+    return ug_m3 / _sphere(from_um, to_um, density_g_cm3)
+
+
+@cache
+def _sphere(from_um: float, to_um: float, density_g_cm3: float) -> float:
     middle_um = math.sqrt(from_um * to_um)
     volume_um3 = math.pi / 6.0 * middle_um**3
-    return ug_m3 / (density_g_cm3 * volume_um3)
+    return density_g_cm3 * volume_um3

@@ -10,7 +10,10 @@ import pytest
 from typer.testing import CliRunner
 
 from firmware_sim.__main__ import app
-from firmware_sim.score import Score, ScoreError, limits, read_truth, score, table
+from firmware_sim.score import Score, ScoreError, delivery, limits, read_truth, score, table
+from gateway.last_day import LastDay
+from gateway.outbox import Outbox
+from gateway.outlook import FACT
 from gateway.store.sqlite import SqliteStore
 from gateway.wire import TAGS, Point
 
@@ -157,6 +160,51 @@ def test_a_truth_without_a_street_is_no_truth(tmp_path: Path) -> None:
         read_truth(path)
 
 
+# -- how long it took ----------------------------------------------------------------------------------------------
+
+DELAYS_S = [2.0] * 90 + [4.0] * 9 + [300.0]
+
+
+def write_books(data_dir: Path, delays_s: list[float]) -> Path:
+    """A gateway that has noted how long delivery took."""
+    day = LastDay()
+    day.delivered(START_S * NS, delays_s)
+    outbox = Outbox(data_dir / "gateway.db")
+    outbox.remember(FACT, day.save())
+    outbox.close()
+    return data_dir
+
+
+def test_the_gateway_tells_when_windows_arrived(tmp_path: Path) -> None:
+    found = delivery(write_books(tmp_path, DELAYS_S))
+    assert found is not None
+    assert (found.n, found.longest_s) == (100, 300.0)
+    assert found.median_s == pytest.approx(2.0, rel=0.06)
+    assert found.p95_s == pytest.approx(4.0, rel=0.06)
+
+
+def test_a_gateway_that_delivered_nothing_tells_nothing(tmp_path: Path) -> None:
+    assert delivery(write_books(tmp_path / "none", [])) is None
+    Outbox(tmp_path / "new" / "gateway.db").close()
+    assert delivery(tmp_path / "new") is None
+
+
+def test_latency_in_the_verb(tmp_path: Path) -> None:
+    truth, store = str(write_truth(tmp_path / "truth.jsonl")), str(write_store(tmp_path / "store.db"))
+    books = str(write_books(tmp_path / "gateway", DELAYS_S))
+    code, said = verb(truth, store)
+    assert (code, "no store tells" in said) == (0, True)
+    code, said = verb(truth, store, "--max-latency", "9")
+    assert (code, "BEYOND  no gateway tells when" in said) == (1, True)
+    code, said = verb(truth, store, "--data-dir", books, "--max-latency", "5")
+    assert (code, "p95 4.2 s, longest 300.0 s" in said) == (0, True), said
+    assert verb(truth, store, "--data-dir", books, "--max-latency", "3")[0] == 1
+    assert json.loads(verb(truth, store, "--data-dir", books, "--json")[1])["delivery"]["n"] == 100
+    assert max(map(len, said.splitlines())) <= 60
+    code, said = verb(truth, store, "--data-dir", str(tmp_path / "nowhere"))
+    assert (code, "there is no gateway.db" in said) == (2, True)
+
+
 def verb(*args: str) -> tuple[int, str]:
     said = CliRunner().invoke(app, ["score", *args])
     return said.exit_code, said.output
@@ -188,4 +236,8 @@ def test_a_site_file_names_its_store(tmp_path: Path) -> None:
     store = f'[store]\nkind = "sqlite"\npath = "{tmp_path}/data/store.db"\n'
     site.write_text(f'extends = "{base}"\n[site]\nname = "s"\n[gateway]\nname = "g"\n{store}{sensor}')
     code, said = verb(truth, str(site), "--max-laeq", "0.01")
-    assert code == 0, said
+    assert (code, "no store tells" in said) == (0, True), said
+    write_books(tmp_path / "books", DELAYS_S)
+    site.write_text(site.read_text().replace('name = "g"\n', f'name = "g"\ndata_dir = "{tmp_path}/books"\n'))
+    code, said = verb(truth, str(site), "--max-latency", "5")
+    assert (code, "of 100:" in said) == (0, True), said

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firmware_sim.checks import sds011_sum, sensirion_crc, with_crcs, without_crcs
+from firmware_sim.checks import modbus_crc, sds011_sum, sensirion_crc, with_crcs, without_crcs
 
 
 # BEEF: SHT3x-DIS datasheet, table 20; the others recomputed with sensirion-i2c-driver 1.0.2
@@ -32,3 +32,17 @@ def test_sds011_sum_of_a_captured_frame() -> None:
     # community.particle.io/t/24221, user capture
     frame = bytes.fromhex("aac08c009400bcf9d5ab")
     assert sds011_sum(frame[2:8]) == frame[8]
+
+
+@given(st.binary(min_size=1, max_size=40))
+def test_the_tables_do_what_the_bits_do(data: bytes) -> None:
+    """Modbus over serial line V1.02, 6.2.2, and the datasheets of Sensirion, bit by bit."""
+    modbus, sensirion = 0xFFFF, 0xFF
+    for byte in data:
+        modbus ^= byte
+        sensirion ^= byte
+        for _ in range(8):
+            modbus = modbus >> 1 ^ (0xA001 if modbus & 1 else 0)
+            sensirion = sensirion << 1 & 0xFF ^ (0x31 if sensirion & 0x80 else 0)
+    assert modbus_crc(data) == modbus.to_bytes(2, "little")
+    assert sensirion_crc(data) == sensirion

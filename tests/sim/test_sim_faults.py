@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 from still_street import Heard, StillStreet
 
+from firmware_sim.bends import bent
 from firmware_sim.checks import modbus_crc, sds011_sum
 from firmware_sim.device import I2cDevice, Nack, Report, UartDevice
 from firmware_sim.devices.bme280 import Bme280
@@ -16,7 +17,8 @@ from firmware_sim.devices.plantower import Pms5003
 from firmware_sim.devices.sds011 import Sds011
 from firmware_sim.devices.sen55 import Sen55
 from firmware_sim.devices.tfmini import Tfmini
-from firmware_sim.faults import Fault, Target, Trouble, objections
+from firmware_sim.fault_rules import objections
+from firmware_sim.faults import Fault, Target, Trouble
 from firmware_sim.faulty import FaultyI2c, FaultyUart
 from firmware_sim.ports import Line
 
@@ -44,7 +46,7 @@ def told() -> Told:
 
 
 def trouble(told: Told, kind: str, seed: int = 1, **times: float) -> Trouble:
-    return Trouble(Fault("part", kind, **times), seed, "part", told, 0.0)
+    return Trouble(Fault("part", kind, **times), seed, "part", told, 0.0)  # type: ignore[arg-type]
 
 
 def uart(heard: Heard, *troubles: Trouble, make: Callable[[Report], UartDevice] | None = None) -> FaultyUart:
@@ -387,6 +389,11 @@ def test_totals(heard: Heard, told: Told) -> None:
         ("*", "unplug", ["pm", "wire", "i2c-1"]),
         ("*", "nack", ["air"]),
         ("*", "bit_flip", ["pm", "u1", "u2", "air"]),
+        ("*", "babble", ["pm", "u1", "u2"]),
+        ("wire", "babble", ["u1"]),
+        ("*", "frame_split", ["pm", "u1", "u2"]),
+        ("i2c-1", "drift", ["air"]),
+        ("air", "wrong_device", ["air"]),
     ],
 )
 def test_who_suffers(on: str, kind: str, suffering: list[str]) -> None:
@@ -418,7 +425,136 @@ def test_who_suffers(on: str, kind: str, suffering: list[str]) -> None:
         (Fault("a", "unplug"), []),
         (Fault("a", "nack", delay_s=2.0), ["delay_s"]),
         (Fault("a", "late_reply", delay_s=-2.0), ["delay_s"]),
+        (Fault("a", "frame_split", delay_s=0.1), []),
+        (Fault("a", "babble", every_s=5.0), ["for_s"]),
+        (Fault("a", "drift", per_h=5.0, quantity="pm2_5"), []),
+        (Fault("a", "drift"), ["per_h", "quantity"]),
+        (Fault("a", "drift", per_h=0.0, quantity="pm2_5"), ["per_h"]),
+        (Fault("a", "drift", per_h=5.0, quantity="pm25"), ["quantity"]),
+        (Fault("a", "saturation", quantity="pm2_5", per_h=5.0), ["per_h"]),
+        (Fault("a", "saturation", quantity="pm2_5", probability=0.5), ["probability"]),
+        (Fault("a", "wrong_device"), ["device"]),
+        (Fault("a", "silent", device="sht3x"), ["device"]),
+        (Fault("clock", "step"), ["by_s"]),
+        (Fault("clock", "step", by_s=float("nan")), ["by_s"]),
+        (Fault("store", "down", every_s=60.0), ["for_s"]),
+        (Fault("gateway", "kill", every_s=60.0), []),
     ],
 )
 def test_objections(fault: Fault, keys: list[str]) -> None:
     assert [key for key, _what, _hint in objections(fault)] == keys
+
+
+# -- what is told otherwise, and what is wrong before it is told ---------------------------------------------------
+
+
+def test_a_split_frame_comes_in_two_pieces(heard: Heard, told: Told) -> None:
+    part = uart(heard, trouble(told, "frame_split", from_s=2.5, every_s=100.0))
+    said = listen(part, 5.0)
+    assert [t_s for t_s, _piece in said] == pytest.approx([1.0, 2.0, 3.0, 3.3, 4.0, 5.0])
+    assert is_good(said[2][1] + said[3][1])
+    (hit,) = told.events("hit")
+    assert (hit["byte"], hit["late_s"], hit["lost"]) == (len(said[2][1]), 0.3, 0)
+    assert len(heard.values) == 5
+
+
+def test_the_rest_of_a_split_frame_is_not_overtaken(heard: Heard, told: Told) -> None:
+    part = uart(heard, trouble(told, "frame_split", from_s=2.5, every_s=100.0, delay_s=1.5))
+    said = listen(part, 5.0)
+    assert [t_s for t_s, _piece in said] == [1.0, 2.0, 3.0, 4.0, 5.0]
+    joined = b"".join(piece for _t_s, piece in said)
+    assert all(is_good(joined[i : i + 10]) for i in range(0, 50, 10))
+
+
+def test_a_split_reply_is_lost_where_nobody_waits_so_long(heard: Heard, told: Told) -> None:
+    strike = trouble(told, "frame_split", every_s=100.0, delay_s=1.0)
+    part = uart(heard, strike, make=lambda report: RenkeNoise(StillStreet(), report))
+    request = bytes.fromhex("010300000001840a")
+    head = part.receive(request, 0.5)
+    assert 0 < len(head) < 7
+    assert len(head + part.update(1.5)[0]) == 7
+    assert (strike.hits, strike.lost, heard.values) == (1, 1, [])
+
+
+def test_a_babbling_port_drowns_its_part(heard: Heard, told: Told) -> None:
+    strike = trouble(told, "babble", from_s=2.5, for_s=2.0)
+    part = uart(heard, strike)
+    said = listen(part, 7.0)
+    noise = b"".join(piece for t_s, piece in said if 2.5 <= t_s < 4.5)
+    assert len(noise) == pytest.approx(2 * 960, rel=0.05), "as much as fits on the line"
+    assert [t_s for t_s, piece in said if is_good(piece)] == [1.0, 2.0, 5.0, 6.0, 7.0]
+    assert (strike.hits, strike.lost, len(heard.values)) == (2, 2, 5)
+    assert part.receive(ASK, 7.5), "it hears again"
+
+
+def test_it_hears_nothing_while_it_babbles(heard: Heard, told: Told) -> None:
+    strike = trouble(told, "babble", from_s=1.0)
+    part = uart(heard, strike, make=lambda report: RenkeNoise(StillStreet(), report))
+    part.update(0.5)
+    part.receive(bytes.fromhex("010300000001840a"), 2.0)
+    assert strike.hits == 1
+    assert heard.values == []
+
+
+def test_another_part_answers_for_a_while(heard: Heard, told: Told) -> None:
+    strike = trouble(told, "wrong_device", from_s=2.5, for_s=6.0)
+    strangers = {0: lambda report: Pms5003(StillStreet(), report)}
+    part = FaultyUart(lambda report: Sds011(StillStreet(), report), heard, [strike], strangers)
+    said = listen(part, 11.0)
+    wrong = [piece for t_s, piece in said if 2.5 <= t_s < 8.5]
+    assert wrong
+    assert all(piece.startswith(b"BM") for piece in wrong)
+    assert strike.hits == len(wrong)
+    assert [t_s for t_s, piece in said if is_good(piece)] == [1.0, 2.0, 9.5, 10.5], "the right one starts anew"
+    assert len(heard.values) == 4, "what the stranger measures is nobody's"
+
+
+def test_another_part_at_an_address(heard: Heard, told: Told) -> None:
+    strike = trouble(told, "wrong_device", from_s=5.0, for_s=5.0)
+    strangers = {0: lambda report: Sen55(StillStreet(), report)}
+    part = FaultyI2c(lambda report: Bme280(StillStreet(), report), heard, [strike], strangers)
+    assert [chip_id(part, t_s) for t_s in (1.0, 11.0)] == [CHIP_ID, CHIP_ID]
+    late = trouble(told, "wrong_device", from_s=5.0)
+    assert chip_id(FaultyI2c(lambda report: Bme280(StillStreet(), report), heard, [late], strangers), 6.0) is None
+
+
+def test_a_power_cut_leaves_the_wrong_part_there(heard: Heard, told: Told) -> None:
+    wrong, cut = trouble(told, "wrong_device"), trouble(told, "power_cycle", from_s=5.0)
+    strangers = {0: lambda report: Pms5003(StillStreet(), report)}
+    part = FaultyUart(lambda report: Sds011(StillStreet(), report), heard, [wrong, cut], strangers)
+    assert all(piece.startswith(b"BM") for _t_s, piece in listen(part, 12.0))
+
+
+def bend(told: Told, kind: str, quantity: str, **times: float) -> Trouble:
+    return Trouble(Fault("part", kind, quantity=quantity, **times), 1, "part", told, 0.0)  # type: ignore[arg-type]
+
+
+def test_a_drift_grows_with_time_and_is_gone_at_its_end(heard: Heard, told: Told) -> None:
+    street, strike = StillStreet(), bend(told, "drift", "pm2_5", from_s=2.5, for_s=4.0, per_h=3600.0)
+    part = uart(heard, strike, make=lambda report: Sds011(bent(street, [strike]), report))
+    listen(part, 8.0)
+    assert [values["pm2_5"] for values in heard.values] == pytest.approx([8.1, 8.1, 8.6, 9.6, 10.6, 11.6, 8.1, 8.1])
+    assert street.pm.pm2_5 == 8.1
+    begin, end = (line for line in told.lines if line["event"] in ("begin", "end"))
+    assert (begin["quantity"], begin["true"], begin["seen"]) == ("pm2_5", 8.1, 8.1)
+    assert (end["true"], end["seen"], end["hits"], end["lost"]) == (8.1, 12.1, 4, 0)
+
+
+def test_saturation_is_told_as_the_part_tells_it(heard: Heard, told: Told) -> None:
+    street, strike = StillStreet(), bend(told, "saturation", "pm2_5", from_s=1.5, for_s=1.0)
+    part = uart(heard, strike, make=lambda report: Sds011(bent(street, [strike]), report))
+    listen(part, 3.0)
+    assert [values["pm2_5"] for values in heard.values] == [8.1, 999.9, 8.1]
+
+
+def test_a_bent_sound_is_bent_in_its_mean_too(told: Told) -> None:
+    strike = bend(told, "drift", "sound", per_h=3600.0)
+    street = bent(StillStreet(), [strike])
+    before = street.laeq_db(0.0, 1.0)
+    list(strike.turn(0.0))
+    assert street.laeq_db(9.0, 11.0) - before == pytest.approx(10.0, abs=0.2)
+
+
+def test_a_street_that_nothing_bends_is_the_street_itself(told: Told) -> None:
+    street = StillStreet()
+    assert bent(street, [trouble(told, "silent")]) is street

@@ -152,6 +152,22 @@ def test_faults(tmp_path: Path) -> None:
         (UART + FAULT + "until_s = 1\n", "fault[0].until_s", ["unknown key"]),
         (UART + FAULT + "every_s = 5\nprobability = 0.5\n", "fault[0].probability", ["add for_s"]),
         (UART + '[[fault]]\nkind = "silent"\n', "fault[0].on", ["is missing"]),
+        (UART + FAULT.replace("silent", "kill"), "fault[0].on", ["kill does not happen to 'pm'", "gateway or bridge"]),
+        (UART + FAULT.replace("pm", "store"), "fault[0].on", ["no 'store'"]),
+        (BUS + WEATHER + FAULT.replace("pm", "weather").replace("silent", "babble"), "fault[0].kind", ["serial port"]),
+        (UART + FAULT.replace("silent", "drift") + "per_h = 1\n", "fault[0].quantity", ["is missing"]),
+        (UART + FAULT.replace("silent", "wrong_device") + 'device = "sds01"\n', "fault[0].device", ["'sds011'"]),
+        (UART + FAULT.replace("silent", "wrong_device") + "device = 3\n", "fault[0].device", ["is not a name"]),
+        (
+            BUS + WEATHER + FAULT.replace("pm", "weather").replace("silent", "wrong_device") + 'device = "sht3x"\n',
+            "fault[0].device",
+            ["in the place of weather", "bme680"],
+        ),
+        (
+            BUS + WEATHER + FAULT.replace("pm", "i2c-1").replace("silent", "wrong_device") + 'device = "sht3x"\n',
+            "fault[0].on",
+            ["no single part"],
+        ),
     ],
 )
 def test_what_cannot_be_meant_is_refused(tmp_path: Path, text: str, key: str, words: list[str]) -> None:
@@ -161,6 +177,22 @@ def test_what_cannot_be_meant_is_refused(tmp_path: Path, text: str, key: str, wo
     assert problem.startswith(f"{tmp_path / 'scene.toml'}: {key}: ")
     assert all(word in problem for word in words), problem
     assert ";" in problem, "a hint follows"
+
+
+def test_faults_outside_the_sensors(tmp_path: Path) -> None:
+    text = UART + FAULT.replace("pm", "clock").replace("silent", "step") + "by_s = -3600\nfrom_s = 60\n"
+    text += FAULT + FAULT.replace("pm", "gateway").replace("silent", "kill") + "every_s = 300\n"
+    scenario = load(tmp_path, text)
+    assert scenario.faults == (Fault("pm", "silent", 1),)
+    assert scenario.outside == (
+        Fault("clock", "step", 0, from_s=60.0, by_s=-3600.0),
+        Fault("gateway", "kill", 2, every_s=300.0),
+    )
+
+
+def test_an_outage_of_old_says_what_it_is_now(tmp_path: Path) -> None:
+    with pytest.raises(ScenarioError, match='on = "store", kind = "down"'):
+        load(tmp_path, UART + "[[outage]]\nfrom_s = 1\n")
 
 
 def test_all_problems_at_once(tmp_path: Path) -> None:

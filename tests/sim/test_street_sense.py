@@ -128,8 +128,7 @@ HEAD = 'seed = 1\n[[uart]]\nname = "pm"\ndevice = "sds011"\n'
         ('[[street.event]]\nkind = "fog"\nfor_s = -1', "street.event[0].for_s: -1.0 is not a time"),
         ('[[street.event]]\nkind = "fog"\nfor_s = 1\nstrength = 99', "street.event[0].strength: 99.0 is out of range"),
         ("[street]\nevent = 1", "street.event: must be an array of tables"),
-        ("[[outage]]\nfrom_s = 5", "outage[0].for_s: is missing"),
-        ("[[outage]]\nfor_s = 5\nwhy = 1", "outage[0].why: unknown key"),
+        ("[[outage]]\nfrom_s = 5", 'outage: is a fault like all others now; write [[fault]] with on = "store"'),
     ],
 )
 def test_what_cannot_be_meant_is_refused(tmp_path: Path, text: str, said: str) -> None:

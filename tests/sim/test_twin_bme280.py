@@ -61,6 +61,12 @@ def golden(still: StillStreet, heard: Heard) -> Bme280:
     return Bme280(still, heard)
 
 
+@given(st.floats(-60.0, 100.0), st.integers(0, (1 << 20) - 1))
+def test_a_guess_makes_no_difference(degc: float, guess: int) -> None:
+    formula = Compensation(bytes.fromhex(CALIBRATION))
+    assert invert(formula.temperature_degc, degc, 20, guess) == invert(formula.temperature_degc, degc, 20)
+
+
 def test_forced_measurement_gives_the_golden_bytes(still: StillStreet, heard: Heard) -> None:
     twin = golden(still, heard)
     assert burst(twin, 0.0).hex() == SKIPPED

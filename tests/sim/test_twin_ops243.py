@@ -40,8 +40,8 @@ def at_30_m(still: StillStreet, heard: Heard, commands: bytes) -> tuple[bytes, b
     twin = Ops243(still, heard)
     replies = twin.receive(commands, 0.0)
     twin.update(102.3)
-    still.traffic = [Vehicle(100.0, -12.0, 60.0)]
-    return replies, twin.update(102.5)[0]
+    still.traffic = [Vehicle(99.9, -12.0, 60.0)]
+    return replies, twin.update(102.4)[0]
 
 
 @pytest.mark.parametrize(
@@ -72,8 +72,22 @@ def test_truth_is_in_metres_per_second_whatever_the_unit(still: StillStreet, hea
 def test_the_nearest_vehicle_is_the_strongest(still: StillStreet, heard: Heard) -> None:
     still.traffic = [Vehicle(99.0, -10.0, 60.0), Vehicle(99.5, -16.0, 60.0)]  # 20 m and 24 m along at 101 s
     twin = Ops243(still, heard)
-    twin.update(100.8)
+    twin.update(100.9)
     assert twin.update(101.0)[0] == b"-9.9\r\n"
+
+
+def test_the_strongest_is_told_and_that_may_be_a_lorry_behind(still: StillStreet, heard: Heard) -> None:
+    still.traffic = [Vehicle(99.0, -10.0, 60.0), Vehicle(99.5, -16.0, 60.0, "lorry")]  # 20 m and 24 m, 10 dB more
+    twin = Ops243(still, heard)
+    twin.receive(b"OM", 0.0)
+    twin.update(100.9)
+    assert twin.update(101.0)[0] == b"333.33,-15.9\r\n"
+
+
+def test_it_looks_at_the_same_moments_whenever_it_was_switched_on(still: StillStreet, heard: Heard) -> None:
+    still.traffic = [Vehicle(1_768_284_000.0, 12.0, 60.0)]
+    early, late = (drive(Ops243(still, heard), 1_768_283_990.0 + s, 1_768_284_010.0) for s in (0.0, 0.13))
+    assert early == late != []
 
 
 def test_information_is_json_lines(still: StillStreet, heard: Heard) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-KILLS, HOURS, ORDERS, DAMAGES = 20, 1, 2, 2
+KILLS, HOURS, ORDERS, DAMAGES, PACED = 20, 1, 2, 2, 4
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -14,6 +14,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--outage-hours", type=int, default=HOURS, help=f"of a broker that is away (default {HOURS})")
     group.addoption("--orders", type=int, default=ORDERS, help=f"orders of starting to try (default {ORDERS})")
     group.addoption("--damages", type=int, default=DAMAGES, help=f"damages of each sort to try (default {DAMAGES})")
+    group.addoption("--paced-minutes", type=int, default=PACED, help=f"of a street at ten times the speed ({PACED})")
 
 
 @pytest.fixture(autouse=True)
@@ -43,4 +44,10 @@ def orders(pytestconfig: pytest.Config) -> int:
 @pytest.fixture
 def damages(pytestconfig: pytest.Config) -> int:
     n: int = pytestconfig.getoption("--damages", DAMAGES)
+    return n
+
+
+@pytest.fixture
+def paced_minutes(pytestconfig: pytest.Config) -> int:
+    n: int = pytestconfig.getoption("--paced-minutes", PACED)
     return n
