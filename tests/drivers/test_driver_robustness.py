@@ -50,9 +50,9 @@ def test_a_shorter_frame_is_refused(vector: Vector) -> None:
 
 
 @pytest.mark.parametrize("vector", [v for v in FRAMES if v.fault != Fault.LENGTH], ids=repr)
-@pytest.mark.parametrize("more", [b"\x00", b"\xff\xff", b"123", b"\n", b"\r\n"], ids=bytes.hex)
-def test_a_longer_frame_is_refused(vector: Vector, more: bytes) -> None:
-    assert Fault.OK not in decode(vector, vector.data + more, vector.data + vector.data).fault
+def test_a_longer_frame_is_refused(vector: Vector) -> None:
+    more = (b"\x00", b"\xff\xff", b"123", b"\n", b"\r\n", vector.data)
+    assert Fault.OK not in decode(vector, *(vector.data + one for one in more)).fault
 
 
 def flips(data: bytes) -> list[bytes]:
