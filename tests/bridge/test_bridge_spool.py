@@ -53,6 +53,16 @@ def wait(holds: Callable[[], object]) -> None:
         time.sleep(0.005)
 
 
+def drain(bridge: QuietBridge) -> None:
+    """Write all from the spool; each turn has its time, which passes fast here and may be over before it began."""
+
+    def done() -> bool:
+        bridge._drain()
+        return bridge._spool is not None and bridge._spool.messages == 0
+
+    wait(done)
+
+
 def test_a_short_absence_is_waited_out_and_nothing_goes_to_the_disk(tmp_path: Path) -> None:
     bridge = made(tmp_path, clock=UNHURRIED)
     bridge.store.refusals = [AWAY] * 4
@@ -80,7 +90,7 @@ def test_while_the_store_is_away_all_is_acknowledged_and_no_receipt_goes_out(tmp
     back(bridge)
     bridge.carry(batch([5]))
     assert bridge.store.points == {}, "it goes behind what waits"
-    bridge._drain()
+    drain(bridge)
     bridge._stand()
     assert stored_order(bridge) == [1.0, 2.0, 3.0, 4.0, 5.0]
     assert bridge.receipts == [("lamppost/1/post-7/receipt", wire.Receipt(1, "e1", [(1, 5)]))]
@@ -99,7 +109,7 @@ def test_an_older_revision_never_overtakes_a_newer(tmp_path: Path) -> None:
     bridge.carry([delivery(1, message(1))])
     back(bridge)
     bridge.carry([delivery(2, revised())])  # the store answers now, yet the older one still waits
-    bridge._drain()
+    drain(bridge)
     assert {fields["rev"] for fields in bridge.store.points.values()} == {1.0}
 
 
@@ -113,7 +123,7 @@ def test_control_without_the_order_the_newer_would_be_overwritten(
     monkeypatch.setattr(Spool, "messages", 0)  # as if nothing waited
     bridge.carry([delivery(2, revised())])
     monkeypatch.undo()
-    bridge._drain()
+    drain(bridge)
     assert {fields["rev"] for fields in bridge.store.points.values()} == {0.0}
 
 
@@ -134,7 +144,7 @@ def test_a_bridge_that_was_killed_goes_on_where_it_was_and_repeats_only_what_is_
     gone(bridge)
     bridge.carry(batch(range(1, 30)))
     again = made(tmp_path)  # nothing was closed
-    again._drain()
+    drain(again)
     assert stored_order(again) == [float(n) for n in range(1, 30)]
     assert again.receipts[0][1].stored == [(1, 29)]
     assert again.acked == []
@@ -164,7 +174,7 @@ def test_a_full_spool_acknowledges_nothing_more_and_the_alarm_grows(
     bridge.stop.set()
     runner.join(10)
     bridge.stop.clear()
-    bridge._drain()
+    drain(bridge)
     done = [n - 100 for n in bridge.acked]
     assert done == sorted(done)
     assert bridge.store.points.keys() >= points_of(message(seq) for seq in done).keys()
@@ -193,7 +203,7 @@ def test_poison_goes_aside_from_the_spool_too(tmp_path: Path) -> None:
     assert len(bridge.letters) == 1
     bridge.store.poisoned = {"s2"}
     back(bridge)
-    bridge._drain()
+    drain(bridge)
     assert bridge.receipts == [("lamppost/1/post-7/receipt", wire.Receipt(1, "e1", [(1, 1), (3, 3)], [(2, 2)]))]
     assert bridge.acked == [9, 101, 102, 103]
     assert [letter.reason for letter in bridge.letters][1:] == ["the store refuses it: 400 field type conflict"]
@@ -206,6 +216,6 @@ def test_a_bundle_in_the_spool_gets_a_receipt_for_each_of_its_messages(tmp_path:
     assert bridge.acked == [1]
     back(bridge)
     bridge.store.poisoned = {"s2"}
-    bridge._drain()
+    drain(bridge)
     assert bridge.receipts == [("lamppost/1/post-7/receipt", wire.Receipt(1, "e1", [(1, 1), (3, 3)], [(2, 2)]))]
     assert [wire.unpack_windows(letter.payload).seq for letter in bridge.letters] == [2]
