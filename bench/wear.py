@@ -1,8 +1,9 @@
-"""`python -m bench.wear [--for S] [--mount OPTIONS]`: what our gateways write to the card, by file. Needs root.
+"""`python -m bench.wear [--for S] [--mount OPTIONS] [--json]`: what our gateways write to the card, by file; as root.
 
 The two gateways of `bench.delivery` (with a raw log and without), their simulated parts, a broker and the bridge, each
 gateway with a file system of its own in a loop device. The kernel tells each block that goes to a device; afterwards
-each is looked up: in which file it lies, in the journal of the file system, or else in its metadata.
+each is looked up: in which file it lies, in the journal of the file system, or else in its metadata. Ends with 1 when a
+gateway writes more, or takes more memory, than it may; `--json` writes docs/evidence/wear.json.
 """
 
 from __future__ import annotations
@@ -16,9 +17,12 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+from bench import evidence
 from bench.delivery import card
 from bench.delivery.card import BLOCK_BYTES, SECTOR_BYTES, Card
+from bench.delivery.report import MOST_MB_PER_DAY, MOST_RSS_MB
 from bench.delivery.run import LAMPPOSTS, Run
 from bench.delivery.timeline import Phase, Timeline
 
@@ -35,8 +39,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.wear", description=__doc__)
     parser.add_argument("--for", dest="for_s", type=float, default=600.0, help="seconds that are counted")
     parser.add_argument("--mount", default=card.MOUNT, help="options of the file systems")
+    parser.add_argument("--json", action="store_true", help="write docs/evidence/wear.json")
     args = parser.parse_args()
     card.MOUNT = args.mount
+    found: dict[str, dict[str, Any]] = {}
     timeline = Timeline(60, 3600, 45.0, args.for_s, (Phase("end", 0.0),), 0.0)
     if not (TRACES / "trace").exists():
         subprocess.run(["mount", "-t", "tracefs", "none", str(TRACES)], check=True)
@@ -48,14 +54,32 @@ def main() -> int:
                 one._quiet(span)
                 told = trace.read_text()
             for name, system in one.systems.items():
-                _print(name, _by_file(system.card, told), one._written[name], args.for_s)
-                print(f"  memory: {one._meters[name].figures(args.for_s)}")
+                by_file = _by_file(system.card, told)
+                _print(name, by_file, one._written[name], args.for_s)
+                found[name] = _figures(by_file, one._written[name], args.for_s) | one._meters[name].figures(args.for_s)
+                print(f"  memory: {found[name]['rss_peak_mb']} MB at the peak")
         finally:
             try:
                 one._stop()
             finally:
                 one.close()
-    return 0
+    too_much = [name for name, limit in MOST_MB_PER_DAY.items() if found[name]["mb_a_day"] > limit]
+    too_much += [f"memory of {name}" for name, mine in found.items() if mine["rss_peak_mb"] > MOST_RSS_MB]
+    if args.json:
+        limits = {"mb_a_day": MOST_MB_PER_DAY, "rss_peak_mb": MOST_RSS_MB}
+        figures = {"seconds": args.for_s, "mount": args.mount, "limits": limits, "ok": not too_much, "systems": found}
+        evidence.write("wear", figures)
+    print(f"more than allowed: {', '.join(too_much)}" if too_much else "all within the limits")
+    return 1 if too_much else 0
+
+
+def _figures(by_file: Counter[str], whole: int, for_s: float) -> dict[str, Any]:
+    """Return MB a day: all that counts, and what of it was seen to go to which file."""
+
+    def a_day(n: int) -> float:
+        return round(n * 86_400 / for_s / 1e6, 1)
+
+    return {"mb_a_day": a_day(whole), "by_file_mb_a_day": {what: a_day(n) for what, n in by_file.most_common()}}
 
 
 @contextmanager
