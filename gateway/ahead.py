@@ -5,6 +5,10 @@ to the card half a minute after each commit: 30 MB a day for a commit a minute. 
 keeps the index in memory, and nobody else gets a lock any more. Who wants to read passes the locks by: what was
 committed stays as it is until the log is brought home and begun anew. So readers share a lock on the folder, and the
 owner brings the log home only while it has that lock to itself.
+
+SQLite removes a log without a commit in it when a reader closes, and a reader that passes the locks by cannot know that
+somebody writes there. So the owner opens the database, and puts a first commit into the log, while it has the folder's
+lock to itself; from then on there is always one.
 """
 
 from __future__ import annotations
@@ -21,6 +25,7 @@ HOME_FRAMES = 1000  # pages in the log; then it is brought home: the pages of ea
 SPARE_FRAMES = 100  # what the last commit before may take beyond
 HEAD_BYTES, FRAME_HEAD_BYTES, SALT = 32, 24, slice(16, 24)  # https://www.sqlite.org/fileformat2.html#walformat
 FRAME_SALT = slice(8, 16)
+FIRST = "INSERT INTO meta (key, value) VALUES ('opened', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 OWNER_S = 0.2  # so long is waited for somebody who has the file alone
 LOCK_S = 10.0
 PAUSE_S = 0.02
@@ -46,6 +51,7 @@ class Ahead:
         self._log = os.open(log_of(path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
         self._salt, self._frames = b"", 0
         self._make_whole(room_bytes)
+        db.execute(FIRST, (os.urandom(6).hex(),))  # another one each time, or no page would change
 
     def _make_whole(self, room_bytes: float) -> None:
         size = os.fstat(self._log).st_size
@@ -70,6 +76,8 @@ class Ahead:
             if mine:
                 self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
             yield
+            if os.fstat(self._log).st_nlink == 0:  # somebody has removed the log: what is committed goes home at once
+                self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         finally:
             if mine:
                 fcntl.flock(self._folder, fcntl.LOCK_UN)
@@ -92,6 +100,21 @@ class Ahead:
         self._db.close()
         os.close(self._log)
         os.close(self._folder)
+
+
+@contextmanager
+def unread(folder: Path) -> Iterator[None]:
+    """Keep readers away while a database is opened and until its log has a commit; raise as SQLite does when busy."""
+    folder.mkdir(parents=True, exist_ok=True)
+    place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if not _locked(place, fcntl.LOCK_EX, LOCK_S):
+            error = sqlite3.OperationalError("database is locked")
+            error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+            raise error
+        yield
+    finally:
+        os.close(place)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from gateway import database, history, sums
-from gateway.ahead import Ahead, is_busy
+from gateway.ahead import Ahead, is_busy, unread
 from gateway.block import Windows
 from gateway.caps import MEMORY, Caps, excess
 from gateway.events import messages_of
@@ -60,9 +60,10 @@ class Outbox(Memory):
         alone: bool = False,
     ) -> None:
         super().__init__(caps or Caps(), free_bytes or (lambda: _free_bytes(path.parent)))
-        self.db, self.quarantined = database.open_or_begin(path, alone=alone)
-        floor_bytes = self.caps.floor_bytes
-        self._ahead = Ahead(self.db, path, self._free_bytes() - floor_bytes) if alone else None
+        with unread(path.parent) if alone else nullcontext():
+            self.db, self.quarantined = database.open_or_begin(path, alone=alone)
+            floor_bytes = self.caps.floor_bytes
+            self._ahead = Ahead(self.db, path, self._free_bytes() - floor_bytes) if alone else None
         self.epoch: str = self._meta("epoch", uuid.uuid4().hex[:12])
         self.next_seq = int(self._meta("next_seq", "1"))
         self._account |= {name: int(n) for name, n in self.db.execute("SELECT name, n FROM account")}

@@ -15,6 +15,7 @@ from window_samples import MINUTE, T_NS, content, message, window
 from gateway import ahead, outbox
 from gateway.accounts import BooksError, account
 from gateway.accounts import opened as books
+from gateway.ahead import log_of, reading
 from gateway.caps import Caps
 from gateway.outbox import Outbox, SavedState, read_account
 
@@ -185,8 +186,14 @@ def test_what_a_killed_process_has_committed_is_there(alone: Outbox, path: Path,
             (cut / one.name).write_bytes(one.read_bytes())
         with closing(Outbox(cut / path.name, alone=True)) as again:
             assert again.quarantined is None
-            assert content(again.db) == content(alone.db)
+            assert kept(again) == kept(alone)
             minute(again, n + 1)
+
+
+def kept(one: Outbox) -> dict[str, list[object]]:
+    """Return what is in a database, but for who has opened it."""
+    whole = content(one.db)
+    return whole | {"meta": [row for row in whole["meta"] if row[0] != "opened"]}
 
 
 @pytest.mark.parametrize("protection", ["all", "secure_delete", "in place"])
@@ -201,3 +208,40 @@ def test_a_minute_takes_no_page_more_than_it_must(
     pages = [minute(alone, n, keep=20) for n in range(1, 100)]
     usual = statistics.median(one for one in pages[40:] if one > 0)
     assert (usual <= MOST_PAGES) == (protection == "all"), (usual, pages)
+
+
+def test_who_reads_before_the_first_commit_leaves_the_log_where_it_is(path: Path) -> None:
+    """SQLite removes a log in which nothing is, and what is committed afterwards would be in no file."""
+    Outbox(path, alone=True).close()
+    outbox = Outbox(path, alone=True)
+    for n in range(3):
+        with reading(path) as db:
+            db.execute("SELECT count(*) FROM meta").fetchone()
+        outbox.remember("n", str(n))
+        with reading(path) as db:
+            assert db.execute("SELECT value FROM meta WHERE key = 'n'").fetchone() == (str(n),)
+    outbox.close()
+
+
+def test_without_a_first_commit_the_log_is_taken_away(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Negative control of the test above."""
+    Outbox(path, alone=True).close()
+    monkeypatch.setattr(ahead, "FIRST", "SELECT ?")
+    outbox = Outbox(path, alone=True)
+    with reading(path) as db:
+        db.execute("SELECT count(*) FROM meta").fetchone()
+    assert not log_of(path).exists()
+    outbox.remember("n", "1")
+    with reading(path) as db:
+        assert db.execute("SELECT value FROM meta WHERE key = 'n'").fetchone() is None
+    outbox.close()
+
+
+def test_what_is_committed_outlives_a_log_that_somebody_removes(alone: Outbox, path: Path, tmp_path: Path) -> None:
+    minute(alone, 1)
+    log_of(path).unlink()
+    minute(alone, 2)
+    copy = tmp_path / "copy.db"
+    copy.write_bytes(path.read_bytes())
+    with closing(Outbox(copy)) as again:
+        assert kept(again) == kept(alone)
