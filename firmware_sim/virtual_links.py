@@ -34,6 +34,7 @@ class VirtualPort(SerialPort):
         self._talked_with, self._pending, self._waiting = None, b"", bytearray()
         self._baud = baud
         self._plug = twin if hasattr(twin, "plugged") else None
+        self._wanted_s = -NEVER_S  # when the twin wants to be asked again
         self._listen()
 
     def fileno(self) -> int:
@@ -55,15 +56,19 @@ class VirtualPort(SerialPort):
         self._listen()
         if in_tune(self._twin, self._baud):
             self._waiting += self._twin.receive(data, self._clock.now_s())
+            self._wanted_s = -NEVER_S  # what was said may have changed it
 
     def _listen(self) -> float:
         """Take what the twin says by itself; return when it wants to speak again, UTC seconds."""
-        said, next_s = self._twin.update(self._clock.now_s())
+        now_s = self._clock.now_s()
+        said = b""
+        if now_s >= self._wanted_s:
+            said, self._wanted_s = self._twin.update(now_s)
         if self._plug is not None and not self._plug.plugged:
             raise LinkError(PULLED, "it comes back by itself")
         if said and in_tune(self._twin, self._baud):
             self._waiting += said
-        return next_s
+        return self._wanted_s
 
     def _heard(self, timeout_s: float, size: int) -> bytes:
         """Return what comes within a time; waiting ends with the first bytes."""

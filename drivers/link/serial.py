@@ -136,11 +136,12 @@ class SerialPort:
             return short(reply, step.rx)
         damaged = b""
         for _ in range(MOST_READS):
-            pieces, rest = step.rx.split(self._pending)
-            if (frame := self._frame(pieces, rest)) is not None:
-                return frame
-            damaged = _damaged(pieces) or damaged
-            self._pending = rest
+            if self._pending:
+                pieces, rest = step.rx.split(self._pending)
+                if (frame := self._frame(pieces, rest)) is not None:
+                    return frame
+                damaged = _damaged(pieces) or damaged
+                self._pending = rest
             more = self._heard(step.timeout_s, READ_SIZE)
             if not more:
                 break

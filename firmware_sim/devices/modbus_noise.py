@@ -65,6 +65,9 @@ class ModbusNoise:
         self._heard_s = t_s
         reply, at = b"", 0
         while at + REQUEST_BYTES <= len(heard):
+            if heard[at] not in (self._unit_id, TO_ALL, ANYBODY):
+                at += 1
+                continue
             end = at + (HEADER_BYTES + heard[at + 6] + 2 if heard[at + 1] == WRITE_MANY else REQUEST_BYTES)
             if end <= len(heard) and modbus_crc(heard[at : end - 2]) == heard[end - 2 : end]:
                 reply += self._obey(heard[at:end], t_s)

@@ -68,20 +68,15 @@ class Air:
         of, first_s = self._of, float(t_s[0])
         reach_s = REACH * of.plume_s
         passed = self._vehicles(first_s - reach_s, float(t_s[-1]))
-        at = {name: np.zeros(len(t_s)) for name in ("cars", "nox", "no2", "pm", "co", "co2")}
+        names = ("cars", "nox", "no2", "pm", "co", "co2")
+        sums = np.zeros((len(names), len(t_s)))
+        blown = {name: _blown(of, name)[:, None] for name in CLASSES}
         for vehicle in passed:
             begin = max(int(np.ceil(vehicle.pass_s - first_s)), 0)
             end = min(int(vehicle.pass_s + reach_s - first_s) + 1, len(t_s))
             age = (t_s[begin:end] - vehicle.pass_s) / of.plume_s
-            puff = age * np.exp(1.0 - age)
-            kind = CLASSES[vehicle.kind]
-            at["cars"][begin:end] += puff
-            at["nox"][begin:end] += kind.nox * of.plume_nox_ppb * puff
-            at["no2"][begin:end] += kind.nox * kind.primary_no2 * of.plume_nox_ppb * puff
-            at["pm"][begin:end] += kind.pm * of.plume_pm_ug_m3 * puff
-            at["co"][begin:end] += kind.co * of.plume_co_ppm * puff
-            at["co2"][begin:end] += kind.co2 * of.plume_co2_ppm * puff
-        return at
+            sums[:, begin:end] += blown[vehicle.kind] * (age * np.exp(1.0 - age))
+        return dict(zip(names, sums, strict=True))
 
     def _particles(self, t_s: F8, gathers: F8, exhaust: F8) -> dict[str, F8]:
         """Make dry masses: weather over hours, traffic over the day, gusts over seconds."""
@@ -137,3 +132,11 @@ class Air:
 
     def _drift(self, stream: str, t_s: F8, scale_s: float) -> F8:
         return draws.drift(self._seed, stream, t_s, scale_s)
+
+
+def _blown(of: StreetParameters, name: str) -> F8:
+    """Return what a vehicle of a class blows out: cars, NOx, NO2, PM, CO, CO2 at the peak of its plume."""
+    kind = CLASSES[name]
+    no2_ppb = kind.nox * kind.primary_no2 * of.plume_nox_ppb
+    gases = (kind.nox * of.plume_nox_ppb, no2_ppb, kind.pm * of.plume_pm_ug_m3)
+    return np.array([1.0, *gases, kind.co * of.plume_co_ppm, kind.co2 * of.plume_co2_ppm])

@@ -95,20 +95,22 @@ class Traffic:
         if not n:
             return ()
         cells = number * 4096 + np.arange(n)
-        kind = np.searchsorted(self._bounds, draws.uniform(seed, f"{stream} kind", cells), side="right").tolist()
+        kinds, places = draws.uniforms(seed, (f"{stream} kind", f"{stream} when"), cells)
+        speeds, lengths, louds = draws.normals(seed, (f"{stream} speed", f"{stream} length", f"{stream} loud"), cells)
+        kind = np.searchsorted(self._bounds, kinds, side="right").tolist()
         classes = [CLASSES[self._names[k]] for k in kind]
-        own = draws.normal(seed, f"{stream} speed", cells) * of.speed_spread_m_s
+        own = speeds * of.speed_spread_m_s
         speed = np.clip(np.array([c.speed for c in classes]) * of.speed_m_s + own, SLOWEST_M_S, FASTEST_M_S)
         spread = np.array([c.length_spread_m for c in classes])
-        length = np.array([c.length_m for c in classes]) + spread * draws.normal(seed, f"{stream} length", cells)
+        length = np.array([c.length_m for c in classes]) + spread * lengths
         length = np.clip(length, 1.5, LONGEST_M)
-        louder = of.passby_spread_db * draws.normal(seed, f"{stream} loud", cells)
+        louder = of.passby_spread_db * louds
         loud = of.passby_db + of.passby_slope_db * np.log10(speed / of.speed_m_s) + louder
         loud += np.array([c.louder_db for c in classes])
         takes = length / speed + of.gap_s
         n = int(np.searchsorted(np.cumsum(takes), self._cycle_s, side="right"))  # the rest does not fit
         room_s = self._cycle_s - float(takes[:n].sum())
-        offset = self._released(np.sort(draws.uniform(seed, f"{stream} when", cells[:n]))) * room_s
+        offset = self._released(np.sort(places[:n])) * room_s
         front = np.concatenate(([0.0], np.cumsum(takes[:n])[:-1]))
         pass_s = number * self._cycle_s + offset + front + (length / speed)[:n] / 2.0
         sign = 1.0 if lane == NEAR else -1.0

@@ -26,7 +26,10 @@ def pack(values: F8, resolution: float = 0.0) -> Packed:
     peak = max(-low, high)
     negative_zero = low <= 0.0 <= high and bool((np.signbit(values) & (values == 0.0)).any())
     if peak < 2**31 / STEPS[-1] and not negative_zero:  # not so of NaN and infinity
+        first = float(values[0])
         for step in (*likely, *STEPS):
+            if round(first * step) / step != first:  # most steps are none for the first value already
+                continue
             whole = np.rint(values * step)
             if (whole / step == values).all():
                 kind = next(kind for kind, most in WHOLE if round(peak * step) <= most)
