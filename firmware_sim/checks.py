@@ -31,6 +31,7 @@ def _eight_down(crc: int) -> int:
 
 
 UP: Final = tuple(map(_eight_up, range(256)))
+FIRST_UP: Final = tuple(UP[SENSIRION_INIT ^ byte] for byte in range(256))
 DOWN: Final = tuple(map(_eight_down, range(256)))
 
 
@@ -46,7 +47,7 @@ def with_crcs(words: bytes) -> bytes:
     """Put its CRC behind each two bytes; the length must be even."""
     out: list[int] = []
     for high, low in zip(words[::2], words[1::2], strict=True):
-        out += (high, low, UP[UP[SENSIRION_INIT ^ high] ^ low])
+        out += (high, low, UP[FIRST_UP[high] ^ low])
     return bytes(out)
 
 

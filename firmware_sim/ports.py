@@ -57,7 +57,7 @@ class Line:
             return b""
         speakers = [k for k, piece in enumerate(said) if piece]
         mixed = bytearray(max(said, key=len))
-        for k in speakers:
+        for k in speakers if len(speakers) > 1 else ():
             mixed = bytearray(a & b for a, b in zip_longest(mixed, said[k], fillvalue=0xFF))
         for k, unit in enumerate(self._units):
             if k not in speakers:

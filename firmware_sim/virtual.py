@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,7 @@ from gateway.record import Record, RecordKind, Tick, encode
 from gateway.supervise import CHANCE
 
 __all__ = ["STORE", "TRUTH", "Plan", "Totals", "run"]
+AHEAD = 8  # batches that the second process may be ahead, where none of its parts is told what others measured
 YOUNG = 50_000  # objects until the collector looks for cycles; there are hardly any
 STORE, TRUTH = "store.db", "truth.jsonl"
 
@@ -75,7 +76,8 @@ def run(
         log = stack.enter_context((plan.folder / TRUTH).open("ab"))
         helper = None
         if theirs:  # before there are files open that must not be shared
-            helper = Helper(world, plan.config, theirs, plan.start_s, truth)
+            ahead = 1 if plan.scenario.outside or _is_told(plan.config, theirs) else AHEAD
+            helper = Helper(world, plan.config, theirs, plan.start_s, truth, ahead=ahead)
             stack.callback(helper.kill)
         crew = Crew(world, plan.config, mine, plan.start_s, truth)
         outside = Outside(plan.scenario.outside, plan.scenario.seed, plan.begin_s, truth)
@@ -109,6 +111,7 @@ def _work(
     until_ns = _until(plan, troubled, now_ns, batch_ns)
     if helper is not None:
         helper.begin(until_ns, news, post.offset_ns)
+    begun_ns = until_ns
     while now_ns < end_ns:
         now_ns = until_ns
         done = [crew.work(now_ns, news, post.offset_ns)]
@@ -117,8 +120,9 @@ def _work(
         news = post.news()  # of the batch before: so nobody has to wait for this one
         if troubled is None:
             until_ns = min(now_ns + batch_ns, end_ns)
-            if helper is not None and now_ns < end_ns:
-                helper.begin(until_ns, news, post.offset_ns)
+            while helper is not None and helper.free and begun_ns < end_ns:
+                begun_ns = min(begun_ns + batch_ns, end_ns)
+                helper.begin(begun_ns, news, post.offset_ns)
         records = sorted((one for work in done for one in work.records), key=lambda one: (one.mono_ns, one.source))
         tick_ns = max(min(work.floor_ns for work in done), now_ns - 2 * NS)
         records.append(_tick(tick_ns, sorted(name for work in done for name in work.up)))
@@ -132,6 +136,11 @@ def _work(
         log.writelines(work.truth for work in done)
         told_s = _tell_street(plan, world, log, told_s, now_ns)
         tell((now_ns - START_NS) / NS, post.totals)
+
+
+def _is_told(config: Config, links: Collection[str]) -> bool:
+    """Whether a part on some links is told what others measured."""
+    return any(sensor.inputs for sensor in config.sensor if sensor.link in links)
 
 
 def _tell_street(plan: Plan, world: World, log: BinaryIO, told_s: int, now_ns: int) -> int:

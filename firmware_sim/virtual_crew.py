@@ -8,7 +8,10 @@ from __future__ import annotations
 import multiprocessing
 import random
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection
+from queue import SimpleQueue
+from threading import Thread
 from typing import Any, NamedTuple
 
 import msgspec
@@ -119,38 +122,55 @@ class Crew:
 
 
 class Helper:
-    """A crew in a process of its own: `begin` some work, do yours, then take what it has done."""
+    """A crew in a process of its own: `begin` some work, do yours, then take what it has done, in that order.
 
-    def __init__(self, *crew: Any) -> None:
+    What is done waits here, so that it need not wait for us; `ahead` pieces of work at most are begun and not taken.
+    """
+
+    def __init__(self, *crew: Any, ahead: int = 1) -> None:
         context = multiprocessing.get_context("fork")
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=_help, args=(theirs, self._pipe, crew), name="crew", daemon=True)
         self._process.start()
         theirs.close()
+        self.free = ahead
+        self._said: SimpleQueue[bytes | None] = SimpleQueue()  # None: it fell
+        Thread(target=self._listen, name="crew", daemon=True).start()
 
     def begin(self, end_ns: int, news: News, offset_ns: int) -> None:
         """Tell it up to when to work."""
-        self._pipe.send(("work", end_ns, offset_ns, [(*at, *posted) for at, posted in news.items()]))
+        self.free -= 1
+        with suppress(BrokenPipeError):  # who takes the work hears that it fell
+            self._pipe.send(("work", end_ns, offset_ns, [(*at, *posted) for at, posted in news.items()]))
 
     def done(self) -> Work:
         """Wait for its work; raise RuntimeError when it fell."""
-        try:
-            said = msgspec.msgpack.decode(self._pipe.recv_bytes(), type=tuple[list[Row], int, list[str], bytes])
-        except EOFError:
-            raise RuntimeError("the second process of the simulation fell; run it with --jobs 1 to see why") from None
-        rows, floor_ns, up, truth = said
+        self.free += 1
+        rows, floor_ns, up, truth = msgspec.msgpack.decode(self._heard(), type=tuple[list[Row], int, list[str], bytes])
         return Work([Record(RecordKind(k), t, s, d) for k, t, s, d in rows], floor_ns, up, truth)
 
     def end(self, t_s: float) -> bytes:
         """Stop it, and tell what the faults did in all."""
         self._pipe.send(("end", t_s, 0, []))
-        last = self._pipe.recv_bytes()
+        last = self._heard()
         self._process.join()
         return last
 
     def kill(self) -> None:
         """End it whatever it does."""
         self._process.kill()
+
+    def _heard(self) -> bytes:
+        said = self._said.get()
+        if said is None:
+            raise RuntimeError("the second process of the simulation fell; run it with --jobs 1 to see why")
+        return said
+
+    def _listen(self) -> None:
+        with suppress(EOFError, OSError):
+            while True:
+                self._said.put(self._pipe.recv_bytes())
+        self._said.put(None)
 
 
 Row = tuple[int, int, str, bytes]
