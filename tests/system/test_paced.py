@@ -67,3 +67,12 @@ DIFFERENT: dict[str, tuple[Windows, list[str]]] = {
 def test_what_differs_is_noticed(case: str) -> None:
     other, beyond = DIFFERENT[case]
     assert [one.what for one in compared(SAME, other, {WINDOW[:2]: 0.1}) if one.beyond] == beyond
+
+
+@pytest.mark.parametrize(
+    ("period", "apart_db", "beyond"), [("60s", 0.05, []), ("60s", 0.2, ["leq"]), ("3600s", 0.05, ["leq"])]
+)
+def test_the_level_of_an_hour_is_held_to_its_resolution(period: str, apart_db: float, beyond: list[str]) -> None:
+    window = ("noise", "laeq", period, 0)
+    one, other = ({window: {"n": 60.0, "leq": leq}} for leq in (60.0, 60.0 + apart_db))
+    assert [found.what for found in compared(one, other, {window[:2]: 0.01}) if found.beyond] == beyond
