@@ -24,7 +24,7 @@ run_dir = {data}
 batch_s = {batch_s}
 """
 BATCH_S = 30.0
-QUIET_BATCH_S = 300.0  # where nobody waits: no part is told what others measured, and store and gateway are well
+QUIET_BATCH_S = 600.0  # where nobody waits: no part is told what others measured, and store and gateway are well
 TOLD = ("unit_id", "register", "scale", "function")  # options of a twin that its driver has to know too
 RADARS, LIDARS = ("ops243", "ld2451", "kld7"), ("tfmini", "tfluna_i2c", "lidar_lite")
 # ld2451 says less; an ops243 says it five times a second: one or two late reports end no passage. It stands 3 m beside

@@ -224,7 +224,7 @@ class Publisher:
             parcel = self._dispatch.take()
             if parcel is None:
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(self._dispatch.idle_s(IDLE_S)):
+                    async with asyncio.timeout(self._dispatch.idle_s(self._clock.real_s(IDLE_S))):
                         await self._wake.wait()
                 continue
             known = self._outbox.known(parcel.seqs[0])
