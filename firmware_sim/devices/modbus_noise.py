@@ -9,7 +9,9 @@ Register 0000 (Renke) or 000E (GEMHO) holds the level in tenths of a dB. No regi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from functools import cache
 
 from firmware_sim.checks import modbus_crc
 from firmware_sim.device import NEVER_S, Playback, Report
@@ -64,10 +66,7 @@ class ModbusNoise:
         heard = data if t_s - self._heard_s > STALE_S else self._buffer + data
         self._heard_s = t_s
         reply, at = b"", 0
-        while at + REQUEST_BYTES <= len(heard):
-            if heard[at] not in (self._unit_id, TO_ALL, ANYBODY):
-                at += 1
-                continue
+        while (at := self._next_begin(heard, at)) + REQUEST_BYTES <= len(heard):
             end = at + (HEADER_BYTES + heard[at + 6] + 2 if heard[at + 1] == WRITE_MANY else REQUEST_BYTES)
             if end <= len(heard) and modbus_crc(heard[at : end - 2]) == heard[end - 2 : end]:
                 reply += self._obey(heard[at:end], t_s)
@@ -84,6 +83,11 @@ class ModbusNoise:
     def power_cycle(self, t_s: float) -> None:
         """Address and speed are kept."""
         self._buffer, self._heard_s = b"", t_s
+
+    def _next_begin(self, heard: bytes, at: int) -> int:
+        """Return where a request that this unit may heed can begin."""
+        found = _begins(self._unit_id).search(heard, at)
+        return len(heard) if found is None else found.start()
 
     def _obey(self, frame: bytes, t_s: float) -> bytes:
         address, function = frame[0], frame[1]
@@ -140,6 +144,12 @@ class ModbusNoise:
         word = min(round(level_db / self._scale), 0xFFFF)
         self._report(t_s, {"level": word * self._scale})
         return word
+
+
+@cache
+def _begins(unit_id: int) -> re.Pattern[bytes]:
+    """Match the first byte of a request that a unit may heed."""
+    return re.compile(b"[" + re.escape(bytes((unit_id, TO_ALL, ANYBODY))) + b"]")
 
 
 class RenkeNoise(ModbusNoise):
