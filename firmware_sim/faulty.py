@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import ClassVar
 
 from firmware_sim.device import NEVER_S, I2cDevice, Nack, Report, UartDevice
-from firmware_sim.faults import BABBLE, DARK, FRAME_SPLIT, GARBAGE, LATE_REPLY, NACK, SILENT, STUCK, UNPLUG, Trouble
+from firmware_sim.faults import BABBLE, DARK, FRAME_SPLIT, GARBAGE, LATE_REPLY, NACK, SILENT, UNPLUG, Trouble
 from firmware_sim.faulty_part import NOBODY, FaultyPart
 
 HOST_WAITS_S = 1.0  # docs/reference/i2c-socket.md: a transfer that takes longer has failed
@@ -83,25 +83,17 @@ class FaultyUart(FaultyPart[UartDevice]):
 
     def _speak(self, t_s: float) -> bytes:
         self._last_s = t_s
-        well = self._is_well()
-        if not well and self._in_force(*DARK):
+        if self._in_force(*DARK):
             self._wanted_s = NEVER_S
             return b""
         message, wanted_s = self._twin.update(t_s)
         self._wanted_s = wanted_s if wanted_s > t_s else t_s + MOMENT_S
-        if well:
-            self._settle(lost=False)
-            return message
         mute = self._in_force(SILENT, BABBLE)
         if mute:
             if message:
                 mute.hit(t_s, self._settle(lost=True))
             return b""
         return self._spoil(message, t_s, None)
-
-    def _is_well(self) -> bool:
-        """Whether nothing can happen to a message now, which is most of the time."""
-        return not self._rest and not any(one.in_force or one.armed or one.kind == STUCK for one in self.troubles)
 
     def _keep_time(self, t_s: float) -> None:
         if self._turn(t_s):

@@ -15,7 +15,7 @@ from typing import Protocol
 from drivers.base import Driver, Inputs, OptionValue
 from gateway.clock import Clock
 from gateway.pipeline.spec import DutyTimes
-from gateway.record import Record, RecordKind, record_of
+from gateway.record import Record, RecordKind
 from gateway.supervise import LinkHealth, SensorHealth
 
 NS = 1_000_000_000
@@ -46,7 +46,7 @@ class Recorder:
         if len(self._records) >= MAX_BACKLOG:
             self.dropped += 1
             return
-        record = record_of((kind, mono_ns, source, data))
+        record = Record(kind, mono_ns, source, data)
         with self._lock:
             self._records.append(record)
             if self._in_hand is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from functools import partial
 from typing import NamedTuple
 
 import msgspec
@@ -29,9 +28,6 @@ class Record(NamedTuple):
     mono_ns: int
     source: str
     data: bytes
-
-
-record_of = partial(tuple.__new__, Record)  # of all its fields in a tuple: what each reading goes through
 
 
 class Context(msgspec.Struct, array_like=True):
