@@ -294,9 +294,6 @@ def _plans(config: Config) -> dict[str, Plan]:
     return plans(config, ((board, health.BOARD_DRIVER),))
 
 
-async def run(path: Path, config: Config) -> None:
+async def run(path: Path, config: Config, clock: Clock) -> None:
     """Run the gateway of a checked configuration, read from `path`, until it is told to stop."""
-    clock = Clock.from_env()
-    if clock.rate > 1.0:  # time is paced: threads take turns as often in a second of this clock as in any other
-        sys.setswitchinterval(sys.getswitchinterval() / clock.rate)
     await App(path, config, clock).run()
