@@ -19,7 +19,7 @@ from firmware_sim.score import read_truth
 from firmware_sim.simulation import populate
 from firmware_sim.street import Street
 from firmware_sim.truth import HeldTruth
-from firmware_sim.virtual_crew import START_NS, Crew, halves
+from firmware_sim.virtual_crew import START_NS, Crew, Helper, halves
 from firmware_sim.virtual_links import StreamPort, VirtualPort, in_tune
 from firmware_sim.virtual_owner import VirtualOwner
 from firmware_sim.virtual_site import site
@@ -183,3 +183,16 @@ def test_a_run_on_ptys_tells_of_the_street_too(tmp_path: Path) -> None:
     truth = read_truth(tmp_path / "truth.jsonl")
     assert len(truth.minutes) in (3, 4)  # by where in a minute it began
     assert truth.vehicles
+
+
+def test_a_second_process_that_falls_is_told_of_and_not_waited_for(tmp_path: Path) -> None:
+    what, truth = load_scenario(ROOT / "configs/sim/rush-hour.toml"), HeldTruth(sent=False)
+    config = site(what, tmp_path)
+    _mine, theirs = halves(config)
+    helper = Helper(populate(what, truth, 1e9), config, theirs, 10**9, truth, ahead=2)
+    helper.begin(START_NS + NS, {}, 0)
+    assert helper.done().floor_ns
+    helper.kill()
+    helper.begin(START_NS + 2 * NS, {}, 0)
+    with pytest.raises(RuntimeError, match="--jobs 1"):
+        helper.done()
