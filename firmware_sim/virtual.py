@@ -13,6 +13,7 @@ import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import BinaryIO
 
@@ -33,6 +34,7 @@ __all__ = ["STORE", "TRUTH", "Plan", "Totals", "run"]
 AHEAD = 8  # batches that the second process may be ahead, where none of its parts is told what others measured
 YOUNG = 50_000  # objects until the collector looks for cycles; there are hardly any
 STORE, TRUTH = "store.db", "truth.jsonl"
+IN_TIME = attrgetter("mono_ns", "source")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,7 @@ def _work(
             while helper is not None and helper.free and begun_ns < end_ns:
                 begun_ns = min(begun_ns + batch_ns, end_ns)
                 helper.begin(begun_ns, news, post.offset_ns)
-        records = sorted((one for work in done for one in work.records), key=lambda one: (one.mono_ns, one.source))
+        records = sorted((one for work in done for one in work.records), key=IN_TIME)
         tick_ns = max(min(work.floor_ns for work in done), now_ns - 2 * NS)
         records.append(_tick(tick_ns, sorted(name for work in done for name in work.up)))
         each(records)

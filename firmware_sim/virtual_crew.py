@@ -31,7 +31,7 @@ from gateway.clock import Clock
 from gateway.config import Config
 from gateway.config_sensors import SensorConfig
 from gateway.links import Doors, group, owner
-from gateway.record import Record, RecordKind
+from gateway.record import Record
 from gateway.rules import slot_ns
 from gateway.streaming import StreamOwner
 from gateway.supervise import CHANCE
@@ -146,8 +146,7 @@ class Helper:
     def done(self) -> Work:
         """Wait for its work; raise RuntimeError when it fell."""
         self.free += 1
-        rows, floor_ns, up, truth = msgspec.msgpack.decode(self._heard(), type=tuple[list[Row], int, list[str], bytes])
-        return Work([Record(RecordKind(k), t, s, d) for k, t, s, d in rows], floor_ns, up, truth)
+        return msgspec.msgpack.decode(self._heard(), type=Work)
 
     def end(self, t_s: float) -> bytes:
         """Stop it, and tell what the faults did in all."""
@@ -173,9 +172,6 @@ class Helper:
         self._said.put(None)
 
 
-Row = tuple[int, int, str, bytes]
-
-
 def _help(pipe: Connection, asker: Connection, args: tuple[Any, ...]) -> None:
     asker.close()  # else nobody would notice that whoever asks is gone
     crew = Crew(*args)
@@ -188,9 +184,7 @@ def _help(pipe: Connection, asker: Connection, args: tuple[Any, ...]) -> None:
             pipe.send_bytes(crew.end(number))
             return
         posted = {Source(sensor, channel): Posted(v, at_ns) for sensor, channel, v, at_ns in news}
-        work = crew.work(number, posted, offset_ns)
-        rows = [(int(one.kind), one.mono_ns, one.source, one.data) for one in work.records]
-        pipe.send_bytes(msgspec.msgpack.encode((rows, work.floor_ns, work.up, work.truth)))
+        pipe.send_bytes(msgspec.msgpack.encode(crew.work(number, posted, offset_ns)))
 
 
 def halves(config: Config) -> tuple[set[str], set[str]]:
