@@ -16,6 +16,7 @@ import numpy as np
 
 from firmware_sim.device import NEVER_S, Report, Values
 from firmware_sim.street import Particles, Street
+from firmware_sim.street.sound import weighted_db
 
 TO, BY, TIMES = "to", "by", "times"
 WAYS: Final[Mapping[str, Callable[[Any, float], Any]]] = MappingProxyType(
@@ -136,7 +137,8 @@ def held(street: Street, holds: Changes) -> Street:
     """Return the street as it is while `holds` hold; they may change at any time, and held streets be held again."""
     base = type(street)
     methods = {QUANTITIES[name].method for name in KNOWN}
-    asks = {name: _asks(base, name, holds) for name in methods} | {"laeq_db": _leq(base, holds)}
+    asks: dict[str, Callable[..., Any]] = {name: _asks(base, name, holds) for name in methods}
+    asks |= {"laeq_db": _leq(base, holds), "weighted_level_db": _weighted(base, holds)}
     made: Street = object.__new__(type(f"Held{base.__name__}", (base,), asks))
     vars(made).update(vars(street))
     return made
@@ -153,7 +155,7 @@ def _asks(base: type[Street], name: str, holds: Changes) -> Callable[[Any, Any],
 
 
 def _leq(base: type[Street], holds: Changes) -> Callable[[Any, float, float], float]:
-    """Integrate the held level where the street would take a short cut."""
+    """Integrate the held level; the street's own is a table."""
     original = base.laeq_db
 
     def laeq_db(self: Any, from_s: float, to_s: float) -> float:
@@ -165,6 +167,16 @@ def _leq(base: type[Street], holds: Changes) -> Callable[[Any, float, float], fl
         return 10.0 * math.log10(float(np.mean(10.0 ** (level_db / 10.0))))
 
     return laeq_db
+
+
+def _weighted(base: type[Street], holds: Changes) -> Callable[[Any, float, float], float]:
+    """Weight the held level; the street's own is a table."""
+    original = base.weighted_level_db
+
+    def weighted_level_db(self: Any, t_s: float, tau_s: float) -> float:
+        return weighted_db(self.sound_level_db, t_s, tau_s) if holds.has(SOUND) else original(self, t_s, tau_s)
+
+    return weighted_level_db
 
 
 def changed(x: Any, hold: Hold, t_s: Any) -> Any:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from firmware_sim.device import NEVER_S, Playback, Report
-from firmware_sim.devices.sound import C_ABOVE_A_DB, FAST_S, SLOW_S, weighted_level_db
+from firmware_sim.devices.sound import C_ABOVE_A_DB, FAST_S, SLOW_S
 from firmware_sim.street import DAY_S, Street
 
 TOKEN = 0xA5
@@ -126,7 +126,7 @@ class CemDt8852:
 
     def _measure(self, t_s: float) -> tuple[float, int]:
         """The level as it is shown, and how it lies in the range."""
-        level_db = weighted_level_db(self._street, t_s, FAST_S if self._fast else SLOW_S)
+        level_db = self._street.weighted_level_db(t_s, FAST_S if self._fast else SLOW_S)
         level_db += C_ABOVE_A_DB if self._weighting == C_WEIGHTING else 0.0
         low_db, high_db = RANGES_DB[self._range]
         threshold = UNDER if level_db < low_db else OVER if level_db > high_db else IN_RANGE

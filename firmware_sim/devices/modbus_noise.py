@@ -15,7 +15,7 @@ from functools import cache
 
 from firmware_sim.checks import modbus_crc
 from firmware_sim.device import NEVER_S, Playback, Report
-from firmware_sim.devices.sound import FAST_S, weighted_level_db
+from firmware_sim.devices.sound import FAST_S
 from firmware_sim.street import Street
 
 READ_HOLDING, READ_INPUT, WRITE, WRITE_MANY = 0x03, 0x04, 0x06, 0x10
@@ -52,8 +52,9 @@ class ModbusNoise:
             raise ValueError(f"scale {scale} must be 0.001 to 10 dB per step")
         if function not in (READ_HOLDING, READ_INPUT):
             raise ValueError(f"function {function} must be 3 or 4")
-        self._unit_id, self._register, self._scale, self._function = unit_id, register, scale, function
+        self._register, self._scale, self._function = register, scale, function
         self._baud = baud
+        self._be(unit_id)
         self._buffer, self._heard_s = b"", float("-inf")
 
     @property
@@ -66,7 +67,11 @@ class ModbusNoise:
         heard = data if t_s - self._heard_s > STALE_S else self._buffer + data
         self._heard_s = t_s
         reply, at = b"", 0
-        while (at := self._next_begin(heard, at)) + REQUEST_BYTES <= len(heard):
+        while True:
+            begin = self._begins.search(heard, at)
+            at = len(heard) if begin is None else begin.start()
+            if at + REQUEST_BYTES > len(heard):
+                break
             end = at + (HEADER_BYTES + heard[at + 6] + 2 if heard[at + 1] == WRITE_MANY else REQUEST_BYTES)
             if end <= len(heard) and modbus_crc(heard[at : end - 2]) == heard[end - 2 : end]:
                 reply += self._obey(heard[at:end], t_s)
@@ -84,10 +89,9 @@ class ModbusNoise:
         """Address and speed are kept."""
         self._buffer, self._heard_s = b"", t_s
 
-    def _next_begin(self, heard: bytes, at: int) -> int:
-        """Return where a request that this unit may heed can begin."""
-        found = _begins(self._unit_id).search(heard, at)
-        return len(heard) if found is None else found.start()
+    def _be(self, unit_id: int) -> None:
+        """Take an address; a request that this unit may heed begins with one of three bytes."""
+        self._unit_id, self._begins = unit_id, _begins(unit_id)
 
     def _obey(self, frame: bytes, t_s: float) -> bytes:
         address, function = frame[0], frame[1]
@@ -129,7 +133,7 @@ class ModbusNoise:
         if not self._configurable(register):
             return bytes([WRITE | REFUSED, BAD_REGISTER])
         if register == ADDRESS_REGISTER and 1 <= value <= 247:
-            self._unit_id = value
+            self._be(value)
         elif register == BAUD_REGISTER and value < len(BAUDS):
             self._baud = BAUDS[value]
         else:
@@ -140,7 +144,7 @@ class ModbusNoise:
         if self._frames:
             self._report(t_s, {})
             return 0
-        level_db = min(max(weighted_level_db(self._street, t_s, FAST_S), LOWEST_DB), HIGHEST_DB)
+        level_db = min(max(self._street.weighted_level_db(t_s, FAST_S), LOWEST_DB), HIGHEST_DB)
         word = min(round(level_db / self._scale), 0xFFFF)
         self._report(t_s, {"level": word * self._scale})
         return word

@@ -13,7 +13,6 @@ from types import MappingProxyType
 from typing import Final
 
 from firmware_sim.device import NEVER_S, Playback, Report
-from firmware_sim.devices.sound import weighted_level_db
 from firmware_sim.street import Street
 
 READ = 0x80000000
@@ -29,6 +28,7 @@ ACK = b"\x06"
 HEADER_BYTES, STRING_BYTES = 12, 32
 STALE_S = 1.0  # half a command older than this is forgotten
 BLOCK_S = 0.125  # samples are worked on by the block [C]: a question that comes a little late changes no LEQ
+TAUS_S = (0.01, 3600.0)  # that it can follow
 EVERY_S = 10.0  # the running integral is brought up to date at least this often
 MADE_1904_S = 3_786_912_000  # 2024-01-01, in seconds since 1904-01-01 UTC
 # what the spectrum of a street reads above its A-weighted level: C, A, Z
@@ -143,6 +143,7 @@ class NsrtMk4:
         return leq_db
 
     def _level_db(self, t_s: float) -> float:
-        """Exponential mean with the time constant tau, over the last five of them."""
-        tau_s = max(struct.unpack("<f", self._registers[TAU])[0], 0.01)
-        return weighted_level_db(self._street, t_s, tau_s)
+        """Exponential mean with the time constant tau."""
+        lo_s, hi_s = TAUS_S
+        tau_s = min(max(lo_s, struct.unpack("<f", self._registers[TAU])[0]), hi_s)  # what is no number is `lo_s`, too
+        return self._street.weighted_level_db(t_s, tau_s)

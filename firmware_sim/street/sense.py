@@ -160,6 +160,10 @@ class Seen(Street):
         """Energy mean as the microphone has it."""
         return self._street.laeq_db(from_s, to_s) + self._error_db(to_s)
 
+    def weighted_level_db(self, t_s: float, tau_s: float) -> float:
+        """Exponential mean as the microphone has it."""
+        return self._street.weighted_level_db(t_s, tau_s) + self._error_db(t_s)
+
     def _error_db(self, t_s: float) -> float:
         return SCALES["sound"] * (self._gain("sound", t_s) - 1.0)
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
@@ -30,6 +32,9 @@ BANGS_PER_S = 0.8  # at strength 1
 BLOWS_PER_S = 2.0  # of the hammer
 WORKING_H = (8.0, 17.0)
 PAUSE_H = (12.0, 13.0)
+MEMORY = 16.0  # time constants; of what was before them a ten-millionth is left
+TAUS_KEPT = 4
+SAMPLES, LOOKED_BACK = 64, 8.0  # where a level is no table: how many are looked at, over how many time constants
 SECOND: F8 = np.arange(BLOCK_S * PER_S + 1, dtype=np.float64) / float(PER_S)
 
 
@@ -38,6 +43,13 @@ class Energy(NamedTuple):
 
     at: F8
     until: F8
+
+
+class Weighted(NamedTuple):
+    """Energies of one block at its steps, and their exponential mean at each."""
+
+    at: list[float]
+    mean: list[float]
 
 
 class Sound:
@@ -52,6 +64,7 @@ class Sound:
     ) -> None:
         self._seed, self._of, self._episodes, self._vehicles = seed, parameters, episodes, vehicles
         self._blocks: Blocks[Energy] = Blocks(self._block)
+        self._weighted: dict[float, Blocks[Weighted]] = {}  # by time constant
 
     def level_db(self, t_s: F8) -> F8:
         """Return the level at each time."""
@@ -73,6 +86,34 @@ class Sound:
         whole = sum(float(self._blocks[number].until[-1]) for number in range(first, last))
         total = whole + self._until(last, to_s) - self._until(first, from_s)
         return 10.0 * math.log10(total / (to_s - from_s))
+
+    def weighted_db(self, t_s: float, tau_s: float) -> float:
+        """Return the exponential mean of the energy as a level, exactly: between two steps energy is linear."""
+        blocks = self._weighted.get(tau_s)
+        if blocks is None:
+            if len(self._weighted) >= TAUS_KEPT:
+                self._weighted.clear()
+            blocks = self._weighted[tau_s] = Blocks(partial(self._weigh, tau_s))
+        number = int(t_s // BLOCK_S)
+        at, mean = blocks[number]
+        place = (t_s - number * BLOCK_S) * PER_S
+        step = min(int(place), BLOCK_S * PER_S - 1)
+        part, here = place - step, at[step]
+        steps = tau_s * PER_S
+        new = -math.expm1(-part / steps)  # the share of the mean that is of this step
+        risen = (at[step + 1] - here) * (part - steps * new)
+        return 10.0 * math.log10(mean[step] + new * (here - mean[step]) + risen)
+
+    def _weigh(self, tau_s: float, number: int) -> Weighted:
+        """Follow the mean from step to step; a meter that comes into a block remembers the end of the one before."""
+        before, energy = self._blocks[number - 1].at, self._blocks[number].at
+        steps = tau_s * PER_S
+        n = math.ceil(min(MEMORY * steps, len(before) - 1))
+        at = np.concatenate((before[-1 - n : -1], energy))
+        new = -math.expm1(-1.0 / steps)
+        gains = new * at[:-1] + np.diff(at) * (1.0 - steps * new)
+        mean = list(accumulate(gains.tolist(), lambda y, gain: y - new * y + gain, initial=float(at[0])))
+        return Weighted(energy.tolist(), mean[n:])
 
     def _until(self, number: int, t_s: float) -> float:
         """Integrate from the begin of a block to a time."""
@@ -158,6 +199,13 @@ class Sound:
         hour = local % DAY_S / HOUR_S
         at_work = (WORKING_H[0] <= hour) & (hour < WORKING_H[1]) & ~((PAUSE_H[0] <= hour) & (hour < PAUSE_H[1]))
         return at_work & ~is_weekend(local)
+
+
+def weighted_db(level_db: Callable[[F8], F8], t_s: float, tau_s: float) -> float:
+    """Return the exponential mean of the energy behind any level, of the last eight time constants."""
+    ages_s = (np.arange(SAMPLES) + 0.5) * (LOOKED_BACK * tau_s / SAMPLES)
+    weights = np.exp(-ages_s / tau_s)
+    return 10.0 * math.log10(float(np.average(10.0 ** (level_db(t_s - ages_s) / 10.0), weights=weights)))
 
 
 def _add(energy: F8, t_s: F8, at_s: float, width_s: float, peak: float) -> None:

@@ -18,7 +18,7 @@ from firmware_sim.street.air import Air
 from firmware_sim.street.draws import F8
 from firmware_sim.street.episodes import Episode, Episodes
 from firmware_sim.street.parameters import StreetParameters
-from firmware_sim.street.sound import STEP_S, Sound
+from firmware_sim.street.sound import STEP_S, Sound, weighted_db
 from firmware_sim.street.traffic import Traffic, Vehicle
 from firmware_sim.street.weather import Weather, growth
 
@@ -173,6 +173,10 @@ class Street:
         edges = np.concatenate(([from_s], inner, [to_s]))
         level_db = self.sound_level_db((edges[1:] + edges[:-1]) / 2.0)
         return 10.0 * math.log10(float(np.average(10.0 ** (level_db / 10.0), weights=np.diff(edges))))
+
+    def weighted_level_db(self, t_s: float, tau_s: float) -> float:
+        """Level as a meter with a time constant shows it: exponential mean of the A-weighted energy."""
+        return self._sound.weighted_db(t_s, tau_s) if self._own_sound else weighted_db(self.sound_level_db, t_s, tau_s)
 
 
 def _per_cm3(ug_m3: float, from_um: float, to_um: float, density_g_cm3: float) -> float:

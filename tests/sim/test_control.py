@@ -260,6 +260,10 @@ def test_held_sound_is_in_the_mean_as_long_as_it_lasts() -> None:
     )
     assert seen.laeq_db(NOON_S, NOON_S + 10) == pytest.approx(94.0 - 3.01, abs=0.1), "half of the time"
     assert seen.laeq_db(NOON_S + 6, NOON_S + 16) == pytest.approx(94.0)
+    assert seen.weighted_level_db(NOON_S + 5 + 20, 1.0) == pytest.approx(94.0)
+    assert seen.weighted_level_db(NOON_S + 5 + 0.693, 1.0) == pytest.approx(94.0 - 3.01, abs=0.3), "half of the energy"
+    holds.by_quantity.clear()
+    assert seen.weighted_level_db(NOON_S, 1.0) == street.weighted_level_db(NOON_S, 1.0)
 
 
 def test_what_follows_from_a_held_quantity_follows() -> None:

@@ -25,7 +25,8 @@ SCALARS = (
 def everything(street: Street, t_s: float) -> list[object]:
     values: list[object] = [getattr(street, name)(t_s) for name in SCALARS]
     sound = street.sound_level_db(np.array([t_s, t_s + 0.3])).tolist()
-    return [*values, street.particles(t_s), street.wind(t_s), sound, street.vehicles(t_s - 30.0, t_s + 30.0)]
+    weighted = [street.weighted_level_db(t_s, tau_s) for tau_s in (0.125, 1.0)]
+    return [*values, street.particles(t_s), street.wind(t_s), sound, weighted, street.vehicles(t_s - 30.0, t_s + 30.0)]
 
 
 def busy(**changes: float) -> StreetParameters:
@@ -60,6 +61,24 @@ def test_the_level_is_the_same_on_both_sides_of_a_border() -> None:
     border_s = (NOON_S // BLOCK_S) * BLOCK_S
     before, after = Street(7, busy()).sound_level_db(np.array([border_s - 1e-6, border_s + 1e-6]))
     assert before == pytest.approx(after, abs=1e-3)
+
+
+@pytest.mark.parametrize("at_s", [0.0, 1e-6, 0.06, 1.0, 300.03, 599.99])
+@pytest.mark.parametrize("tau_s", [0.01, 0.125, 1.0, 10.0])
+def test_a_weighted_level_is_the_mean_of_what_was_weighted_by_its_age(tau_s: float, at_s: float) -> None:
+    street, t_s = Street(7, busy()), (NOON_S // BLOCK_S) * BLOCK_S + at_s
+    ages_s = (np.arange(200_000) + 0.5) * 20.0 * tau_s / 200_000
+    energy = 10.0 ** (street.sound_level_db(t_s - ages_s) / 10.0)
+    mean_db = 10.0 * math.log10(np.average(energy, weights=np.exp(-ages_s / tau_s)))
+    assert street.weighted_level_db(t_s, tau_s) == pytest.approx(mean_db, abs=1e-3)
+
+
+def test_a_meter_may_have_any_time_constant_and_as_many_as_it_likes() -> None:
+    street = Street(7, busy())
+    usual_db = street.weighted_level_db(NOON_S, 1.0)
+    levels_db = [street.weighted_level_db(NOON_S, tau_s) for tau_s in (1e-3, 0.035, 60.0, 1e4, 1e9)]
+    assert all(20.0 < level_db < 120.0 for level_db in levels_db)
+    assert street.weighted_level_db(NOON_S, 1.0) == usual_db
 
 
 # -- traffic -------------------------------------------------------------------------------------------------------

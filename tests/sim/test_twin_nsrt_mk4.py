@@ -75,6 +75,14 @@ def test_writes_are_acknowledged_and_kept(still: StillStreet, heard: Heard, coun
     assert twin.receive(command(0x80000036, 32), 0.3) == b"N1".ljust(32, b"\0")
 
 
+@pytest.mark.parametrize("tau_s", [float("nan"), float("inf"), float("-inf"), -1.0, 0.0, 3e38])
+def test_a_time_constant_that_is_none_stops_nobody(heard: Heard, tau_s: float) -> None:
+    twin, t_s = NsrtMk4(Street(7), heard), 1767182400.0
+    assert twin.receive(command(0x22, 4, struct.pack("<f", tau_s)), t_s) == b"\x06"
+    (level,) = struct.unpack("<f", twin.receive(READ_LEVEL, t_s + 1.0))
+    assert 30.0 < level < 110.0
+
+
 def test_weighting_changes_what_is_measured(still: StillStreet, heard: Heard) -> None:
     twin = NsrtMk4(still, heard)
     assert twin.receive(command(0x20, 1, b"\0"), 0.0) == b"\x06"

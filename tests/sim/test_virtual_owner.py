@@ -8,16 +8,13 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from drivers.link.base import LinkError
 from firmware_sim.device import NEVER_S
-from firmware_sim.devices.sound import weighted_level_db
 from firmware_sim.scenario import Scenario, load_scenario
 from firmware_sim.score import read_truth
 from firmware_sim.simulation import populate
-from firmware_sim.street import Street
 from firmware_sim.truth import HeldTruth
 from firmware_sim.virtual_crew import START_NS, Crew, Helper, halves
 from firmware_sim.virtual_links import StreamPort, VirtualPort, in_tune
@@ -166,14 +163,6 @@ def test_a_loop_keeps_the_order_of_what_is_due() -> None:
     loop.run_to(START_NS + 5 * NS)
     assert said[-1] == "later"
     loop.close()
-
-
-def test_what_is_weighted_is_a_weighted_mean() -> None:
-    street, t_s = Street(7), START_S + 1234.5
-    ages_s = np.linspace(0.0, 5.0, 16)
-    energy = 10.0 ** (street.sound_level_db(t_s - ages_s) / 10.0)
-    mean = 10.0 * np.log10(np.average(energy, weights=np.exp(-ages_s)))
-    assert weighted_level_db(street, t_s, 1.0) == pytest.approx(float(mean), abs=1e-12)
 
 
 def test_a_run_on_ptys_tells_of_the_street_too(tmp_path: Path) -> None:
