@@ -33,7 +33,7 @@ class VirtualOwner(BusOwner):
                 wake_ns = min(wakes)
                 i = wakes.index(wake_ns)
                 idle = wake_ns > now_ns or now_ns >= self._chores_ns
-                if idle and self._with_chores and self._begin_chore(now_ns):
+                if idle and now_ns >= self._no_chore_ns and self._begin_chore(now_ns):
                     self._ask_all(now_ns)
                     continue
             else:

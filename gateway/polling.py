@@ -50,6 +50,7 @@ class BusOwner(Owner):
         ]
         self._with_chores = [turn for turn in self._turns if turn.device.driver.chores]
         self._chores_ns = 0  # when to look for chores again, at the latest
+        self._no_chore_ns = 0  # none is due before
         self._floor_ns: int | None = None
         self.failed: BaseException | None = None
         self.passed_ns = self._clock.mono_ns()  # when the loop last went round, for the watchdog
@@ -131,7 +132,11 @@ class BusOwner(Owner):
     def _begin_chore(self, now: int) -> bool:
         """Begin a chore that delays no slot, or that has waited long enough; tell whether there is one."""
         self._chores_ns = now + NS
+        if now < self._no_chore_ns:
+            return False
         due = [turn for turn in self._with_chores if now >= turn.chores_ns]
+        if not due:  # a part that is set up meanwhile may have one earlier: within a second it is seen
+            self._no_chore_ns = min((self._chores_ns, *(turn.chores_ns for turn in self._with_chores)))
         if not due or self._bus is None or self._stop.is_set():
             return False
         for turn in due:

@@ -58,7 +58,9 @@ class Bme280:
         self._registers[STATUS] = MEASURING if self._done_s > t_s and self._begun_s <= t_s else 0
         if self._pointer == DATA and self._served is not None:
             self._report(t_s, self._served)
-        said = bytes(self._registers[(self._pointer + i) % 256] for i in range(n))
+        said = bytes(self._registers[self._pointer : self._pointer + n])
+        while len(said) < n:  # behind the last register comes the first
+            said += bytes(self._registers[: n - len(said)])
         self._pointer = (self._pointer + n) % 256
         return said
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import cache
+from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
@@ -86,7 +87,7 @@ class Street:
             _per_cm3(0.8 * coarse, 5.0, 10.0, density),
             _per_cm3(0.3 * coarse, 10.0, 20.0, density),
         )
-        return Counts(*(math.fsum(classes[i:]) for i in range(len(classes))))
+        return Counts(*reversed(list(accumulate(reversed(classes)))))
 
     def swelling(self, t_s: float) -> float:
         """Return by how much an optical counter overrates the dry mass: water on the particles, more of it in fog."""

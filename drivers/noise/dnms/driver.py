@@ -36,9 +36,11 @@ def _do(name: str, code: int, settle_s: float) -> Command:
 
 VERSION, LEVELS = _ask("version", 0x0002, VERSION_SIZE), _ask("levels", 0x0005, LEVELS_SIZE)
 RESET = _do("reset", 0x0001, settle_s=1.5)  # it starts within a second, and then throws its first samples away
-CLOSE = _do("close_interval", 0x0003, settle_s=0.002)
-# An interval is closed with the next block of samples: 35 ms long at firmware 2, 93 ms at firmware 6.
-READY = Command("ready", b"\x00\x04", rx=3, wait_s=PAUSE_S, until=(1, 0xFF, 1), poll_s=0.004, tries=30, keep=False)
+# An interval is closed with the next block of samples: 35 ms long at firmware 2, 93 ms at firmware 6. Who asks more
+# often than this hears "not yet" the more often, and keeps the bus from others.
+LOOK_S = 0.015
+CLOSE = _do("close_interval", 0x0003, settle_s=LOOK_S)
+READY = Command("ready", b"\x00\x04", rx=3, wait_s=PAUSE_S, until=(1, 0xFF, 1), poll_s=LOOK_S, tries=9, keep=False)
 
 
 def decode(frames: Sequence[bytes], context: bytes, options: Options) -> Decoded:  # noqa: ARG001
