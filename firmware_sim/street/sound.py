@@ -203,7 +203,7 @@ class Sound:
 
 def weighted_db(level_db: Callable[[F8], F8], t_s: float, tau_s: float) -> float:
     """Return the exponential mean of the energy behind any level, of the last eight time constants."""
-    ages_s = (np.arange(SAMPLES) + 0.5) * (LOOKED_BACK * tau_s / SAMPLES)
+    ages_s: F8 = np.linspace(0.5, SAMPLES - 0.5, SAMPLES) * (LOOKED_BACK * tau_s / SAMPLES)
     weights = np.exp(-ages_s / tau_s)
     return 10.0 * math.log10(float(np.average(10.0 ** (level_db(t_s - ages_s) / 10.0), weights=weights)))
 
