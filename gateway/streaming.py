@@ -58,7 +58,7 @@ class StreamOwner(Owner):
     async def _session(self, port: SerialPort) -> None:
         """Read until the port is gone (LinkError), or until told to stop."""
         loop = asyncio.get_running_loop()
-        gone: asyncio.Future[None] = loop.create_future()
+        gone: asyncio.Future[LinkError] = loop.create_future()  # a result: nobody may be left to hear an exception
         start_ns = self._clock.mono_ns()
         self._recorder.put(RecordKind.CONTEXT, start_ns, self._device.name, encode(Context(start=True, data=b"")))
         self._device.health.restarts += 1
@@ -68,24 +68,27 @@ class StreamOwner(Owner):
             keeper = asyncio.ensure_future(self._keep(port))
             try:
                 await asyncio.wait((gone, keeper), return_when=asyncio.FIRST_COMPLETED)
-                await (gone if gone.done() else keeper)
+                if gone.done():
+                    raise gone.result()
+                await keeper
             except asyncio.CancelledError:  # the gateway stops: the device may rest
                 with contextlib.suppress(LinkError):
                     await self._say(port, self._device.driver.shutdown)
                 raise
             finally:
                 keeper.cancel()
+                await asyncio.gather(keeper, return_exceptions=True)  # it may have met the same loss
         finally:
             loop.remove_reader(port.fileno())
 
-    def _readable(self, port: SerialPort, gone: asyncio.Future[None]) -> None:
+    def _readable(self, port: SerialPort, gone: asyncio.Future[LinkError]) -> None:
         try:
             data = port.read()
         except LinkError as error:
             # At once: a hung-up port is readable for ever and would eat the processor.
             asyncio.get_running_loop().remove_reader(port.fileno())
             if not gone.done():
-                gone.set_exception(error)
+                gone.set_result(error)
             return
         if data:
             self._heard_ns = self._clock.mono_ns()

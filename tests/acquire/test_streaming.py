@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import tty
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -76,3 +78,22 @@ async def test_a_session_wakes_the_part_reads_it_and_lets_it_rest_at_the_end(lin
     records = recorder.drain()
     assert records[0].kind is RecordKind.CONTEXT
     assert b"".join(record.data for record in records if record.kind is RecordKind.CHUNK) == FRAME
+
+
+async def test_a_plug_that_goes_while_the_setup_is_said_is_told_of_once(line: Line) -> None:
+    # The reader finds the port gone, and the next word of the setup does too: asyncio must not print the second.
+    left_over: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: left_over.append(context))
+    owner = owner_of(line, Recorder())
+    task = asyncio.create_task(owner.run())
+    await heard(line, WORK)
+    os.close(line.device)
+    line.device = os.dup(0)  # for the fixture to close
+    async with asyncio.timeout(10):
+        while not owner.health.losses:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    task.cancel()
+    await asyncio.wait((task,))
+    del task
+    gc.collect()
+    assert left_over == []
