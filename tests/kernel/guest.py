@@ -17,7 +17,7 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "third_party")]
 
-PLACE = Path("/tmp/sim")
+PLACE = Path("/dev/shm/sim")
 SCENE = """
 seed = 7
 
@@ -59,20 +59,20 @@ timezone = "UTC"
 
 [gateway]
 name = "guest"
-data_dir = "/tmp/gateway"
-run_dir = "/tmp/run"
+data_dir = "/dev/shm/gateway"
+run_dir = "/dev/shm/run"
 batch_s = 1
 back_off_max_s = 2.0
 
 [[sensor]]
 name = "pm"
 driver = "sds011"
-port = "/tmp/sim/pm"
+port = "/dev/shm/sim/pm"
 
 [[sensor]]
 name = "weather"
 driver = "bme280"
-bus = "/tmp/sim/i2c-post"
+bus = "/dev/shm/sim/i2c-post"
 address = 0x76
 """
 DEADLINE_S = 60.0
@@ -192,16 +192,16 @@ def unplugged_while_open() -> dict[str, Any]:
 
 
 def gateway_survives_the_plug() -> dict[str, Any]:
-    site = Path("/tmp/site.toml")
+    site = Path("/dev/shm/site.toml")
     site.write_text(SITE.format(base=json.dumps(str(ROOT / "configs" / "base.toml"))), encoding="utf-8")
     env = {**os.environ, "WATCHDOG_USEC": "2000000"}
-    log = Path("/tmp/gateway.log")
-    Path("/tmp/run").mkdir()
+    log = Path("/dev/shm/gateway.log")
+    Path("/dev/shm/run").mkdir()
     with log.open("wb") as out:
         child = subprocess.Popen(
             [sys.executable, "-m", "gateway", "run", str(site)], cwd=ROOT, env=env, stdout=out, stderr=out
         )
-    status = Path("/tmp/run/status.json")
+    status = Path("/dev/shm/run/status.json")
 
     def now() -> dict[str, Any]:
         found: dict[str, Any] = json.loads(status.read_bytes()) if status.exists() else {}
