@@ -243,7 +243,8 @@ def fields_of(windows: Windows, terms: Terms, asked: Percentiles = NO_PERCENTILE
 def windows_message(windows: Windows, terms: Terms) -> wire.WindowsMessage:
     """Write windows as a message; epoch and seq are still to be filled in."""
     expected, valid, rejected, missing, extra, late = windows.slots.T.tolist()
-    by_fault = {fault: windows.rejected[:, fault] for fault in Fault}
+    told = windows.rev > 0  # a store keeps what a rewrite leaves out, so a revision says 0
+    by_fault = {fault: windows.rejected[:, fault] for fault in Fault if fault > Fault.NOT_DATA}
     by_miss = {miss: windows.missed[:, i] for i, miss in enumerate(MISSES)}
     ledger = wire.Ledger(
         sensor=list(windows.sensors),
@@ -253,8 +254,8 @@ def windows_message(windows: Windows, terms: Terms) -> wire.WindowsMessage:
         missing=missing,
         extra=extra,
         late=late,
-        rejected_by={fault.name.lower(): n.tolist() for fault, n in by_fault.items() if n.any()},
-        missing_by={str(miss): n.tolist() for miss, n in by_miss.items() if n.any()},
+        rejected_by={fault.name.lower(): n.tolist() for fault, n in by_fault.items() if told or n.any()},
+        missing_by={str(miss): n.tolist() for miss, n in by_miss.items() if told or n.any()},
     )
     return wire.WindowsMessage(
         v=wire.VERSION,

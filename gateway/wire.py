@@ -225,13 +225,13 @@ def points(message: WindowsMessage) -> Iterator[Point]:
         fields = {name: column[i] for name, column in message.fields.items()}
         present = {name: float(value) for name, value in fields.items() if value is not None}
         yield Point(domain, tags, message.start_ns, present | {"rev": float(message.rev)})
-    ledger = message.ledger
+    ledger, told = message.ledger, message.rev > 0  # of a revision zeros too: a store keeps what a rewrite leaves out
     for i, sensor in enumerate(ledger.sensor):
         tags = tuple(zip(LEDGER_TAGS, (message.site, message.gateway, sensor, period), strict=True))
         row = {"expected": ledger.expected[i], "valid": ledger.valid[i], "rejected": ledger.rejected[i]}
         row |= {"missing": ledger.missing[i], "extra": ledger.extra[i], "late": ledger.late[i], "rev": message.rev}
-        row |= {f"rejected_{name}": column[i] for name, column in ledger.rejected_by.items() if column[i]}
-        row |= {f"missing_{name}": column[i] for name, column in ledger.missing_by.items() if column[i]}
+        row |= {f"rejected_{name}": column[i] for name, column in ledger.rejected_by.items() if column[i] or told}
+        row |= {f"missing_{name}": column[i] for name, column in ledger.missing_by.items() if column[i] or told}
         yield Point("ledger", tags, message.start_ns, {name: float(value) for name, value in row.items()})
 
 

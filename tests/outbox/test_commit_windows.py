@@ -6,6 +6,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import hypothesis.strategies as st
@@ -14,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from window_samples import HOUR, MINUTE, NS, STATE, T_NS, SixtySlots, closed_sums, window
 
+from drivers.base import Fault, Miss
 from gateway import wire
 from gateway.block import Windows
 from gateway.commit import Committer, Terms, windows_message
@@ -22,6 +24,7 @@ from gateway.epoch import Epoch
 from gateway.outbox import Outbox
 from gateway.pipeline.windows import combine
 from gateway.record import ClockRecord
+from gateway.store.sqlite import SqliteStore
 
 TERMS = Terms("street", "post-7", (3600,), 0.75, 35.0)
 CORE = SixtySlots("pm", "mic")
@@ -110,6 +113,21 @@ def test_minutes_made_again_are_revisions_and_so_is_their_hour(outbox: Outbox) -
     assert account["replaced_messages"] == 31
     assert account["expected"] == 60 * 120
     closed_sums(outbox)
+
+
+def test_a_reason_that_a_revision_no_longer_counts_does_not_stay_in_the_store(tmp_path: Path) -> None:
+    first = window()
+    again = replace(first, rev=1, rejected=np.zeros_like(first.rejected))
+    assert first.rejected.any()
+    with closing(SqliteStore(tmp_path / "store.db")) as store:
+        for one in (first, again):
+            store.write(list(wire.points(windows_message(one, TERMS))))
+        said = [point.fields for point in store.read(0, 2**62) if point.measurement == "ledger"]
+    assert [fields["rejected_check"] for fields in said] == [0.0, 0.0]
+    reasons = {name for name in said[0] if name.startswith(("rejected_", "missing_"))}
+    assert reasons == {f"rejected_{one.name.lower()}" for one in Fault if one > Fault.NOT_DATA} | {
+        f"missing_{one}" for one in Miss
+    }
 
 
 def test_a_minute_that_closes_twice_before_a_commit_has_two_revisions(outbox: Outbox) -> None:
