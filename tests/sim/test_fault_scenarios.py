@@ -322,6 +322,21 @@ def clock_step(it: Outcome, usual: Outcome) -> None:
         assert it.sums(one)["r_clock"] == it.sums(one, 1)["r_clock"] == it.sums(one)["n_suspect"] == 30
 
 
+def clock_back(it: Outcome, usual: Outcome) -> None:
+    assert (it.epoch, usual.epoch) == (1, 0)
+    assert it.starts_s() == {0, 60, 120, 180}, "what is left of the fifth minute is not over yet on the new line"
+    minutes = [it.sums("weather", k) for k in range(4)]
+    assert [one["valid"] for one in minutes] == [60, 40, 60, 20], "each of one time line: from 200 s on it is 80 s"
+    assert [one["missing"] for one in minutes] == [0, 20, 0, 40]
+    assert [one["rev"] for one in minutes] == [0, 1, 1, 0]
+    first = usual.sums("weather", 0)
+    assert it.sums("weather", 0) == first
+    for one in it.series:
+        values = [it.sums(one, k) for k in range(4)]
+        assert [said["rev"] for said in values] == [0, 1, 1, 0]
+        assert [said["r_clock"] for said in values] == [0, 0, 0, 20], "only the window that was cut"
+
+
 def kill(it: Outcome, usual: Outcome) -> None:
     begin_s, end_s = it.span_s("gateway")
     mine = it.sums("weather")
@@ -336,7 +351,8 @@ CASES: Mapping[str, Callable[[Outcome, Outcome], None]] = {
     one.__name__: one
     for one in (
         silent, unplug, nack, power_cycle, stuck, bit_flip, crc_flip, byte_loss, garbage, babble, late_reply,
-        frame_split, drift, saturation, wrong_device, broker_down, store_down, disk_full, clock_step, kill,
+        frame_split, drift, saturation, wrong_device, broker_down, store_down, disk_full, clock_step,
+        clock_back, kill,
     )
 }  # fmt: skip
 BY_NAME = pytest.mark.parametrize("name", CASES)

@@ -158,6 +158,31 @@ def test_the_clock_of_the_scenario_is_set(pace: float, tmp_path: Path, monkeypat
 
 
 @pytest.mark.usefixtures("whole")
+def test_the_clock_is_set_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is made a second time replaces the first in the store, window by window, and nothing else does."""
+    names, folder, back_s = ("clock_back",), tmp_path / "demo", 12.0
+    folder.mkdir()
+    clock = ClockFile(folder / "clock.toml")
+    monkeypatch.setenv("GATEWAY_CLOCK", f"@{folder / 'clock.toml'}")
+    what = scene(names, QUICKER / 1.5)
+    what = replace(what, outside=tuple(replace(fault, by_s=-back_s) for fault in what.outside))
+    with running(names, what, folder, clock) as (rig, chaos):
+        chaos.run(45.0)
+        books = rig.settle()
+    assert not books.lost
+    kept = {key: books.stored[key].keys() - fields.keys() for key, fields in books.committed.items()}
+    assert not {key for key, fields in books.committed.items() if not fields.items() <= books.stored[key].items()}
+    assert set().union(*kept.values()) <= {"std", "se"}, "of a window that has one reading left: a store keeps them"
+    base = [(at, f) for (_, tags, at), f in books.stored.items() if dict(tags)["period"] == f"{BASE_S}s"]
+    again = {at for at, fields in base if fields.get("rev")}
+    assert back_s / BASE_S - 2 <= len(again) <= back_s / BASE_S + 1, "what lies between the new time and the old"
+    assert max(again) - min(again) <= back_s * 10**9
+    marked = {at for at, fields in base if fields.get("r_clock")}
+    assert len(marked) <= 2, "what was open, where it has not been made again"
+    assert slots(books)["rejected"] == 0
+
+
+@pytest.mark.usefixtures("whole")
 def test_nothing_happens_without_a_fault(tmp_path: Path) -> None:
     """Negative control: the same gateway, the same time, and nobody strikes."""
     what = replace(scene(PROCESSES, QUICKER), outside=())
